@@ -1,0 +1,1 @@
+"""Training and evaluation rows: formats on disk, features computed once, batches."""

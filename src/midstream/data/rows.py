@@ -1,0 +1,140 @@
+"""What a row is, and the check that every format's rows pass. Knows no file format, no model and no tensor.
+
+A row is a conversation, in the style that TRL and the OpenAI API share::
+
+    {"messages": [{"role": "user", "content": [{"type": "image", "image": <path | bytes | PIL>},
+                                               {"type": "text", "text": "what colour is the square?"}]},
+                  {"role": "assistant", "content": "red"}],
+     "types": ["colour"],              optional: one word per assistant turn, for accuracy by type
+     "answers": [["red", "dark red"]], optional: accepted answers per assistant turn, for metrics with several references
+     "description": "a red square.",   optional: the picture in words, for the ceiling a language model reaches without eyes
+     "id": "..."}                      optional
+
+Images stay paths until a row is asked for its pixels, so a data set of any size is a list of small records.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeAlias, overload
+
+from midstream.errors import InputError
+
+Row: TypeAlias = dict[str, Any]
+ROLES = ("system", "user", "assistant")
+
+
+class Rows(Sequence[Row]):
+    """Rows made on demand from small records.
+
+    Args:
+        records: what each row is made from; kept in memory.
+        make: record -> row. A pure function: the same index always gives the same row.
+        name: what people call this data in messages.
+    """
+
+    def __init__(self, records: Sequence[Any], make: Callable[[Any], Row], name: str) -> None:
+        self._records = records
+        self._make = make
+        self.name = name
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Rows": ...
+    def __getitem__(self, index: int | slice) -> "Row | Rows":
+        if isinstance(index, slice):
+            return Rows(self._records[index], self._make, self.name)
+        return self._make(self._records[index])
+
+    def __iter__(self) -> Iterator[Row]:
+        return (self._make(record) for record in self._records)
+
+
+def text_of(content: Any) -> str:
+    """The text parts of a message's content, joined."""
+    if isinstance(content, str):
+        return content
+    return "".join(part["text"] for part in content if part["type"] == "text")
+
+
+def media_of(row: Row) -> list[Any]:
+    """The media of a row, in order: paths, bytes or PIL images."""
+    found = []
+    for message in row["messages"]:
+        if not isinstance(message["content"], str):
+            found += [part[part["type"]] for part in message["content"] if part["type"] != "text"]
+    return found
+
+
+def check_row(row: Any, where: str) -> Row:
+    """Return the row if it is one.
+
+    Args:
+        row: anything.
+        where: file and line (or index), for the message.
+
+    Raises:
+        InputError: names the place, the field and what was expected.
+    """
+    if not isinstance(row, dict):
+        raise InputError(f"{where}: a row must be an object with `messages`, not {_kind(row)}")
+    messages = row.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise InputError(f"{where}: field `messages` must be a list with at least one message, not {_kind(messages)}")
+    for index, message in enumerate(messages):
+        _check_message(message, f"{where}: field `messages[{index}]`")
+    turns = sum(message["role"] == "assistant" for message in messages)
+    if not turns:
+        raise InputError(f"{where}: field `messages` has no assistant turn, so there is no answer to learn or to check")
+    for field in ("types", "answers"):
+        if row.get(field) is not None and len(row[field]) != turns:
+            raise InputError(f"{where}: field `{field}` has {len(row[field])} entries for {turns} assistant turns")
+    return row
+
+
+def _check_message(message: Any, where: str) -> None:
+    if not isinstance(message, dict):
+        raise InputError(f"{where} must be an object with `role` and `content`, not {_kind(message)}")
+    if message.get("role") not in ROLES:
+        raise InputError(f"{where}.role is {message.get('role')!r}; it must be one of {', '.join(ROLES)}")
+    content = message.get("content")
+    if isinstance(content, str):
+        content = [{"type": "text", "text": content}]
+    if not isinstance(content, list) or not content:
+        raise InputError(f"{where}.content must be text or a list of parts, not {_kind(content)}")
+    for number, part in enumerate(content):
+        if not isinstance(part, dict) or not isinstance(part.get("type"), str):
+            raise InputError(f"{where}.content[{number}] must be an object with a `type`, not {_kind(part)}")
+        if part.get(part["type"]) is None:
+            raise InputError(f"{where}.content[{number}] is of type {part['type']!r} but has no `{part['type']}`")
+    if message["role"] != "system" and not text_of(content).strip():
+        raise InputError(f"{where}.content has no text: a {message['role']} turn must say something")
+
+
+def _kind(value: Any) -> str:
+    return "missing" if value is None else "empty" if value in ([], {}, "") else type(value).__name__
+
+
+def fill_images(row: Row, images: Sequence[Any], where: str) -> Row:
+    """Put a row's `images` column (TRL's style) into its image parts that name none, in order.
+
+    Raises:
+        InputError: more or fewer such parts than images.
+    """
+    waiting: list[dict[str, Any]] = [
+        part
+        for message in row.get("messages") or []
+        if isinstance(message, dict) and isinstance(message.get("content"), list)
+        for part in message["content"]
+        if isinstance(part, dict) and part.get("type") == "image" and part.get("image") is None
+    ]
+    if len(waiting) != len(images):
+        raise InputError(
+            f"{where}: field `images` has {len(images)} images for {len(waiting)} image parts without one; "
+            f"give as many as there are {{'type': 'image'}} parts"
+        )
+    for part, image in zip(waiting, images, strict=True):
+        part["image"] = image
+    return row
