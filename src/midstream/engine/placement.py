@@ -1,0 +1,147 @@
+"""Which item stands where: slots to index maps, positions and key masks. Pure tensor arithmetic; knows no model.
+
+Shapes: B rows, T text columns of this call, S slots, K tokens a slot, V levels, D width, U items, W merged length.
+
+The items of a call are its text columns followed by the tokens of each modality: `[text T | image S*K | audio S*K]`.
+A *layout* says which items a layer sees, in order. With one slot before text column 2 and K = 3:
+
+    text layout        t0 t1 t2 t3
+    merged layout      t0 t1 i0 i1 i2 t2 t3
+
+Items that a row lacks (a text-only row in a mixed batch) stand at its left and are masked, as left padding is.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Group = tuple[str, ...]
+"""The modalities that are live in a layer, in order; () is text alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cargo:
+    """The tokens of one modality in one call.
+
+    Args:
+        slots_BS: the text column before which each slot stands, counted from the very start of the text; -1 for none.
+        tokens_BSVKD: what the connector made, one level for each different write.
+    """
+
+    slots_BS: Tensor
+    tokens_BSVKD: Tensor
+
+    @property
+    def count(self) -> int:
+        """Tokens a row can hold: S * K."""
+        return self.slots_BS.shape[1] * self.tokens_BSVKD.shape[3]
+
+    def level(self, level: int) -> Tensor:
+        """The tokens of one level, (B, S*K, D)."""
+        return self.tokens_BSVKD[:, :, level].flatten(1, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The sequence one group of layers sees.
+
+    Args:
+        items_BW: which item stands at each place.
+        places_BU: where each item stands; -1 when it does not.
+        valid_BW: False for padding.
+    """
+
+    items_BW: Tensor
+    places_BU: Tensor
+    valid_BW: Tensor
+
+
+class Items:
+    """All items of one call with their order, validity and text column.
+
+    Args:
+        text_valid_BT: False at the padding of this call's text.
+        cargo: modality name -> tokens, in the order that breaks ties between slots at the same column.
+        start: text columns that earlier calls already hold in the cache.
+    """
+
+    def __init__(self, text_valid_BT: Tensor, cargo: dict[str, Cargo], start: int) -> None:
+        rows, self.text_length = text_valid_BT.shape
+        device = text_valid_BT.device
+        columns = torch.arange(self.text_length, device=device).expand(rows, -1)
+        keys, valid, column_of = [2 * columns + 1], [text_valid_BT], [columns]
+        self.ranges: dict[str, tuple[int, int]] = {}
+        first = self.text_length
+        for name, load in cargo.items():
+            tokens_per_slot = load.tokens_BSVKD.shape[3]
+            local_BS = load.slots_BS.to(device) - start
+            enters_BS = (load.slots_BS.to(device) >= 0) & (local_BS >= 0) & (local_BS < self.text_length)
+            local = local_BS.repeat_interleave(tokens_per_slot, dim=1)
+            enters = enters_BS.repeat_interleave(tokens_per_slot, dim=1)
+            keys.append(torch.where(enters, 2 * local, -1))
+            valid.append(enters)
+            column_of.append(local.clamp(0, max(self.text_length - 1, 0)))
+            self.ranges[name] = (first, first + load.count)
+            first += load.count
+        self.total = first
+        self.keys_BU = torch.cat(keys, dim=1)
+        self.valid_BU = torch.cat(valid, dim=1)
+        self.column_BU = torch.cat(column_of, dim=1)
+
+    def layout(self, group: Group) -> Layout:
+        """Order the text and the items of `group` as a layer sees them."""
+        rows, device = self.keys_BU.shape[0], self.keys_BU.device
+        spans = [(0, self.text_length)] + [self.ranges[name] for name in group if name in self.ranges]
+        members = torch.cat([torch.arange(first, last, device=device) for first, last in spans])
+        keys = self.keys_BU[:, members]
+        order = torch.argsort(keys, dim=1, stable=True)
+        if not torch.compiler.is_compiling():  # places that are empty in every row cost compute and hold nothing
+            order = order[:, int((keys < 0).sum(1).min()) :]
+        items = members[order]
+        places = torch.full((rows, self.total), -1, dtype=torch.long, device=device)
+        places.scatter_(1, items, torch.arange(items.shape[1], device=device).expand(rows, -1))
+        return Layout(items, places, self.valid_BU.gather(1, items))
+
+    def sources(self, before: Layout, after: Layout, fresh: Iterable[str]) -> Tensor:
+        """Where each place of `after` comes from, as an index into `[hidden of before | fresh tokens]`, (B, W).
+
+        Args:
+            fresh: modalities written here, in the order in which their tokens are appended.
+        """
+        origin = before.places_BU.clamp(min=0)
+        offset = before.items_BW.shape[1]
+        for name in fresh:
+            first, last = self.ranges[name]
+            origin = origin.clone()
+            origin[:, first:last] = torch.arange(offset, offset + last - first, device=origin.device)
+            offset += last - first
+        return origin.gather(1, after.items_BW)
+
+
+def positions_from_mask(mask_BK: Tensor, last: int) -> Tensor:
+    """Position ids of the last `last` columns when padding is not counted, (B, last); 0 at leading padding."""
+    return (mask_BK.long().cumsum(1) - 1).clamp(min=0)[:, -last:] if last else mask_BK.new_zeros((len(mask_BK), 0))
+
+
+def item_positions(items: Items, rule: str, text_mask_BK: Tensor, union: Layout, union_mask_BK: Tensor) -> Tensor:
+    """One position id for each item, the same in every layer, (B, U).
+
+    `merged`: text and tokens are counted together, whichever layers see them.
+    `compact`: text counts text only; a token shares the id of the text column that follows its slot.
+    """
+    if rule == "compact":
+        return positions_from_mask(text_mask_BK, items.text_length).gather(1, items.column_BU)
+    merged = positions_from_mask(union_mask_BK, union.items_BW.shape[1])
+    return merged.gather(1, union.places_BU.clamp(min=0))
+
+
+def gather_rows(source_BND: Tensor, index_BW: Tensor) -> Tensor:
+    """source[b, index[b, w]] for every row: (B, W, D)."""
+    return source_BND.gather(1, index_BW.unsqueeze(-1).expand(-1, -1, source_BND.shape[-1]))
+
+
+def ordered_union(groups: Sequence[Group]) -> Group:
+    """All modalities named in any group, first seen first."""
+    return tuple(dict.fromkeys(name for group in groups for name in group))

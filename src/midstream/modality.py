@@ -1,0 +1,161 @@
+"""Encoder, connector and schedule under one name: `Modality` describes them, `LoadedModality` holds the modules.
+
+Shapes: B rows, S slots, V levels, P features, E encoder width, K tokens, D LM width.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM, PreTrainedModel
+
+from midstream import pocket
+from midstream.checkpoint import check_fingerprint, fingerprint
+from midstream.connectors import build_connector
+from midstream.encoders import FeatureSpec, FrozenEncoder, load_encoder
+from midstream.engine.anatomy import Anatomy
+from midstream.engine.placement import Cargo
+from midstream.errors import InputError
+from midstream.schedule import Schedule
+
+POCKET = "pocket"
+SOFT_PROMPT = "soft_prompt"
+
+
+@dataclass(slots=True)
+class Modality:
+    """What a sense is made of, before anything is loaded.
+
+    Args:
+        encoder: a hub id, a local folder, a loaded Hugging Face model, "pocket" (the small image encoder that ships
+            with Midstream), or "soft_prompt" for learned vectors in front of every text.
+        connector: {"kind": "linear" | "mlp" | "resampler" | "soft_prompt", options}; a bare kind is short for that.
+        schedule: where its tokens live in the LM.
+        features: which encoder layers and tokens are used.
+    """
+
+    encoder: str | Path | PreTrainedModel
+    connector: str | Mapping[str, Any] = "mlp"
+    schedule: Schedule = field(default_factory=Schedule)
+    features: FeatureSpec | Mapping[str, Any] | None = None
+
+    def build(self, name: str, anatomy: Anatomy, expected: Mapping[str, Any] | None = None) -> "LoadedModality":
+        """Load the encoder and make a fresh connector.
+
+        Args:
+            name: the modality's name, for error messages.
+            anatomy: the LM's.
+            expected: fingerprint that the encoder must have.
+
+        Raises:
+            InputError: a part cannot be loaded, or the connector gives fewer levels than the schedule writes.
+        """
+        settings = {"kind": self.connector} if isinstance(self.connector, str) else dict(self.connector)
+        lm_width = anatomy.width_at(self.schedule.enter)
+        if self.encoder == SOFT_PROMPT:
+            return LoadedModality(None, build_connector({**settings, "kind": SOFT_PROMPT}, lm_width=lm_width))
+        spec = FeatureSpec.make(self.features)
+        encoder = load_encoder(pocket.encoder_path() if self.encoder == POCKET else self.encoder, spec)
+        if expected is not None:
+            trained_on = str(expected.get("name", "an encoder"))
+            check_fingerprint(encoder.model, expected, f"{name} encoder", trained_on, self.encoder_name(encoder))
+        levels = len(spec.layers)
+        outputs = 1 if settings["kind"] == "resampler" else levels
+        if outputs < self.schedule.levels:
+            raise InputError(
+                f"the schedule of {name} writes {self.schedule.levels} levels, but the connector gives {outputs}; "
+                f"name {self.schedule.levels} encoder layers in features.layers"
+            )
+        return LoadedModality(
+            encoder, build_connector(settings, encoder_width=encoder.width, lm_width=lm_width, levels=levels)
+        )
+
+    def encoder_name(self, encoder: FrozenEncoder) -> str:
+        """How the encoder is called in configs and messages."""
+        return str(self.encoder) if isinstance(self.encoder, str | Path) else encoder.model.name_or_path
+
+    def to_dict(self, loaded: "LoadedModality") -> dict[str, Any]:
+        """The plain form that a config keeps; `from_dict` is its inverse."""
+        settings = {"kind": self.connector} if isinstance(self.connector, str) else dict(self.connector)
+        data: dict[str, Any] = {"connector": settings, "schedule": self.schedule.to_dict()}
+        if loaded.encoder is None:
+            return data | {"encoder": SOFT_PROMPT}
+        name = self.encoder_name(loaded.encoder)
+        return data | {
+            "encoder": name,
+            "features": FeatureSpec.make(self.features).to_dict(),
+            "fingerprint": fingerprint(loaded.encoder.model) | {"name": name},
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], encoder: str | Path | PreTrainedModel | None = None) -> "Modality":
+        """Inverse of `to_dict`; `encoder` replaces the one that is named there."""
+        schedule = Schedule.from_dict(data["schedule"])
+        return cls(encoder or data["encoder"], data["connector"], schedule, data.get("features"))
+
+
+class LoadedModality(nn.Module):
+    """A frozen encoder and its trained connector; no encoder means learned vectors in front of every text."""
+
+    def __init__(self, encoder: FrozenEncoder | None, connector: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.connector = connector
+
+    def features(self, slots_BS: Tensor, media: Mapping[str, Tensor]) -> Tensor:
+        """Encode the media of the slots that are filled: (N, V, P, E), N of them in row-major order.
+
+        Args:
+            slots_BS: -1 marks an empty slot, whose media are not looked at.
+            media: the encoder's inputs, (B, S, ...).
+        """
+        assert self.encoder is not None
+        if self.encoder.input_name not in media:
+            raise InputError(f"the encoder reads {self.encoder.input_name}, but got {sorted(media)}")
+        filled = slots_BS >= 0
+        for key, value in media.items():
+            if value.shape[:2] != slots_BS.shape:
+                raise InputError(
+                    f"{key} is for {tuple(value.shape[:2])} (rows, slots), but the slots are {tuple(slots_BS.shape)}"
+                )
+        return self.encoder(**{key: value[filled] for key, value in media.items()})
+
+    def tokens(self, given: Mapping[str, Tensor]) -> Tensor:
+        """Tokens for all slots, (B, S, V, K, D), from `tokens`, `features` or the encoder's own inputs."""
+        if "tokens" in given:
+            return given["tokens"]
+        slots_BS = given["slots"]
+        filled = slots_BS >= 0
+        if "features" in given:
+            features_NVPE = given["features"][filled]
+        else:
+            features_NVPE = self.features(slots_BS, {key: value for key, value in given.items() if key != "slots"})
+        weight = next(self.connector.parameters())
+        tokens_NVKD = self.connector(features_NVPE.to(weight.dtype))
+        if bool(filled.all()):
+            return tokens_NVKD.unflatten(0, slots_BS.shape)
+        tokens = tokens_NVKD.new_zeros(*slots_BS.shape, *tokens_NVKD.shape[1:])
+        return tokens.index_put((filled.nonzero(as_tuple=True)), tokens_NVKD)
+
+    def everywhere(self, text: Tensor) -> Cargo:
+        """Learned vectors in front of every row."""
+        slots = torch.zeros(text.shape[0], 1, dtype=torch.long, device=text.device)
+        return Cargo(slots, self.connector(text.shape[0]).unsqueeze(1))
+
+
+def load_lm(source: str | Path | PreTrainedModel, **options: Any) -> PreTrainedModel:
+    """Load a causal LM from an id, a local folder, a module that is loaded already, or "pocket".
+
+    Raises:
+        InputError: it cannot be loaded (only safetensors weights are).
+    """
+    if isinstance(source, nn.Module):
+        return source
+    path = pocket.lm_path() if source == POCKET else source
+    try:
+        return AutoModelForCausalLM.from_pretrained(str(path), use_safetensors=True, **options)
+    except (OSError, ValueError) as error:
+        raise InputError(f"language model {str(source)!r} cannot be loaded: {str(error).splitlines()[0]}") from None

@@ -1,0 +1,367 @@
+"""`MidstreamForCausalLM`: a frozen LM, frozen encoders and trained connectors as one Hugging Face model.
+
+To the outside it is a text LM: logits, labels, loss and `generate` have the text's length. The modalities of a call
+arrive as keyword arguments named after them, batch first, so that beams expand them like everything else:
+
+    image_slots         (B, S)              text column before which each slot stands; -1 for none
+    image_pixel_values  (B, S, C, H, W)     what the encoder reads, or
+    image_features      (B, S, V, P, E)     what the encoder would have given, or
+    image_tokens        (B, S, V, K, D)     what the connector would have given
+"""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForCausalLM, GenerationMixin, PreTrainedConfig, PreTrainedModel
+
+from midstream import pocket
+from midstream.checkpoint import check_fingerprint, fingerprint, load_weights, save_weights, written_whole
+from midstream.engine import Cargo, Engine
+from midstream.engine.junctions import Memory, rerunnable
+from midstream.errors import InputError
+from midstream.modality import LoadedModality, Modality, load_lm
+from midstream.schedule import Schedule
+
+
+class MidstreamConfig(PreTrainedConfig):
+    """Names the frozen parts and says how the modalities join them.
+
+    Args:
+        lm: id or folder of the language model.
+        lm_fingerprint: what the connectors were trained against.
+        text_config: the LM's own config.
+        modalities: name -> {encoder, features, connector, schedule, fingerprint}, plain data.
+        positions: how text and tokens share position ids; see `engine.Engine`.
+    """
+
+    model_type = "midstream"
+    sub_configs = {"text_config": AutoConfig}  # noqa: RUF012 - the name and type are Transformers'
+
+    lm: str = ""
+    lm_fingerprint: dict[str, Any] | None = None
+    text_config: dict[str, Any] | PreTrainedConfig | None = None
+    modalities: dict[str, Any] | None = None
+    positions: str = "merged"
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        if isinstance(self.text_config, Mapping):
+            self.text_config = AutoConfig.for_model(**self.text_config)
+        super().__post_init__(**kwargs)
+
+    def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> PreTrainedConfig:
+        """The config that caches and masks are made from: the LM's."""
+        if not isinstance(self.text_config, PreTrainedConfig):
+            return self
+        return self.text_config.get_text_config(decoder=decoder, encoder=encoder)
+
+
+class MidstreamForCausalLM(PreTrainedModel, GenerationMixin):
+    """A causal LM with more senses. Build it with `from_parts` or `from_pretrained`.
+
+    Only the connectors are trained and saved. The LM and the encoders take no gradient and stay in eval mode.
+
+    Args:
+        config: names of the parts; `text_config` is the LM's.
+        lm: an unmodified Hugging Face causal LM.
+        modalities: name -> encoder and connector.
+    """
+
+    config_class = MidstreamConfig
+    base_model_prefix = "lm"
+    main_input_name = "input_ids"
+    supports_gradient_checkpointing = True
+    _supports_sdpa = _supports_flash_attn = _supports_flex_attn = _supports_attention_backend = True
+
+    def __init__(self, config: MidstreamConfig, lm: PreTrainedModel, modalities: Mapping[str, LoadedModality]) -> None:
+        super().__init__(config)
+        self.lm = lm.requires_grad_(False)
+        self.modalities = nn.ModuleDict(modalities)
+        schedules = {name: Schedule.from_dict(part["schedule"]) for name, part in (config.modalities or {}).items()}
+        self.engine = Engine(lm, schedules, config.positions)
+        self.generation_config = lm.generation_config
+        trained = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
+        self._keys_to_ignore_on_save = [name for name in self.state_dict() if name not in trained]
+        self.train(False)
+
+    @classmethod
+    def from_parts(
+        cls, lm: str | Path | PreTrainedModel, positions: str = "merged", **modalities: Modality
+    ) -> "MidstreamForCausalLM":
+        """Join a language model and modalities.
+
+        Args:
+            lm: a hub id, a local folder, a loaded model, or "pocket" for the small one that ships with Midstream.
+            positions: "merged", "shifted" or "compact".
+            modalities: name -> encoder, connector and schedule; the name is the slot's, `<image>` for `image`.
+
+        Raises:
+            InputError: a part cannot be loaded, or does not fit the others.
+        """
+        model = load_lm(lm)
+        engine = Engine(model, {name: modality.schedule for name, modality in modalities.items()}, positions)
+        engine.detach()
+        loaded = {name: modality.build(name, engine.anatomy) for name, modality in modalities.items()}
+        config = MidstreamConfig(
+            lm=str(lm) if isinstance(lm, str | Path) else model.name_or_path,
+            lm_fingerprint=fingerprint(model),
+            text_config=deepcopy(model.config),  # a copy: Transformers writes into sub-configs
+            modalities={name: modality.to_dict(loaded[name]) for name, modality in modalities.items()},
+            positions=positions,
+        )
+        return cls(config, model, loaded)
+
+    @classmethod
+    def from_pretrained(  # type: ignore[override]
+        cls,
+        source: str | Path,
+        lm: str | Path | PreTrainedModel | None = None,
+        encoders: Mapping[str, str | Path | PreTrainedModel] | None = None,
+        **options: Any,
+    ) -> "MidstreamForCausalLM":
+        """Load connectors and the frozen parts they were trained against.
+
+        Args:
+            source: a folder or hub id made by `save_pretrained`, or "pocket".
+            lm: where the LM is now, when not where the config says.
+            encoders: the same for encoders, by modality.
+            options: passed on to the LM's `from_pretrained` (dtype, device_map, quantization_config, ...).
+
+        Raises:
+            InputError: the LM or an encoder is another one than at training; the message names both.
+        """
+        config = load_config(source)
+        model = load_lm(lm or config.lm, **options)
+        given = str(lm if isinstance(lm, str | Path) else model.name_or_path) if lm is not None else config.lm
+        check_fingerprint(model, config.lm_fingerprint or {}, "language model", config.lm, given)
+        config.text_config = deepcopy(model.config)
+        parts = config.modalities or {}
+        engine = Engine(model, {name: Schedule.from_dict(part["schedule"]) for name, part in parts.items()})
+        engine.detach()
+        loaded = {
+            name: Modality.from_dict(part, (encoders or {}).get(name)).build(
+                name, engine.anatomy, part.get("fingerprint")
+            )
+            for name, part in parts.items()
+        }
+        joined = cls(config, model, loaded)
+        joined.load_trained(load_weights(str(resolve(source))), str(source))
+        return joined
+
+    def load_trained(self, tensors: Mapping[str, Tensor], source: str) -> None:
+        """Put trained tensors in place; every one of them, and no other.
+
+        Raises:
+            InputError: names or shapes do not match this model.
+        """
+        own = self.trained_tensors()
+        wrong = sorted(set(own) ^ set(tensors)) + [
+            key for key in own.keys() & tensors.keys() if own[key].shape != tensors[key].shape
+        ]
+        if wrong:
+            raise InputError(
+                f"{source!r} does not fit its config: {', '.join(wrong[:3])} are missing or of another shape"
+            )
+        self.load_state_dict(dict(tensors), strict=False)
+
+    def trained_tensors(self) -> dict[str, Tensor]:
+        """The tensors that are trained and saved, by name."""
+        return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
+
+    def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> None:  # type: ignore[override]
+        """Write `config.json` and the connectors' safetensors, all or nothing.
+
+        Args:
+            save_directory: created when missing.
+            kwargs: `push_to_hub`, `repo_id` and the like go to Transformers; `state_dict` is ignored, since only
+                what is trained is saved.
+
+        Raises:
+            InputError: the disk is full or not writable; nothing is left half-written.
+        """
+        with written_whole(save_directory) as folder:
+            self.config.architectures = [type(self).__name__]
+            self.config.save_pretrained(folder)
+            save_weights(folder, self.trained_tensors())
+        if kwargs.get("push_to_hub"):
+            self.push_to_hub(kwargs.get("repo_id") or Path(save_directory).name, token=kwargs.get("token"))
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        past_key_values: Any = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        use_cache: bool | None = None,
+        logits_to_keep: int | Tensor = 0,
+        **kwargs: Any,
+    ) -> Any:
+        """The LM's own forward with the modalities of this call on board.
+
+        Args:
+            input_ids: (B, T) text only; a slot takes no column.
+            attention_mask: (B, past + T), 0 at padding.
+            labels: (B, T), -100 where no loss is wanted.
+            kwargs: modality inputs (see the module's docstring); the rest goes to the LM.
+
+        Returns:
+            The LM's output; `logits` is (B, T or logits_to_keep, vocabulary).
+
+        Raises:
+            InputError: slots without media, media without slots, or a slot outside the text.
+        """
+        media = self._pop_media(kwargs)
+        text = input_ids if input_ids is not None else inputs_embeds
+        if text is None:
+            raise InputError("give input_ids or inputs_embeds; there is no text to read")
+        cargo = self._load(media, text, first=_is_first(past_key_values))
+        extra = {"labels": labels} if labels is not None else {}
+        if use_cache is None and labels is not None:
+            use_cache = False  # a training step has no use for keys and values
+        return self.engine.run(
+            self.lm,
+            cargo,
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            use_cache=use_cache,
+            logits_to_keep=logits_to_keep,
+            **extra,
+            **kwargs,
+        )
+
+    @torch.no_grad()
+    def generate(self, inputs: Tensor | None = None, **kwargs: Any) -> Any:
+        """Hugging Face `generate`; media are encoded once, whatever the number of beams or steps."""
+        media = self._pop_media(kwargs)
+        for name, given in media.items():
+            kwargs[f"{name}_slots"] = given["slots"]
+            kwargs[f"{name}_tokens"] = self.modalities[name].tokens(given)
+        return super().generate(inputs, **kwargs)
+
+    def prepare_inputs_for_generation(
+        self,
+        input_ids: Tensor,
+        next_sequence_length: int | None = None,
+        past_key_values: Any = None,
+        is_first_iteration: bool | None = False,
+        use_cache: bool | None = True,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """Keep the text columns that are new; media go with the first step, or with every step without a cache."""
+        memory = Memory.of(past_key_values)
+        mask = kwargs.get("attention_mask")
+        if is_first_iteration and memory and mask is not None and mask.shape[1] == input_ids.shape[1]:
+            next_sequence_length = input_ids.shape[1] - memory.text_length
+        if use_cache and not is_first_iteration:
+            self._pop_media(kwargs)
+        return super().prepare_inputs_for_generation(
+            input_ids,
+            next_sequence_length=next_sequence_length,
+            past_key_values=past_key_values,
+            is_first_iteration=is_first_iteration,
+            use_cache=use_cache,
+            **kwargs,
+        )
+
+    def _validate_model_kwargs(self, model_kwargs: dict[str, Any]) -> None:
+        rest = dict(model_kwargs)
+        self._pop_media(rest)
+        super()._validate_model_kwargs(rest)
+
+    def _pop_media(self, kwargs: dict[str, Any]) -> dict[str, dict[str, Tensor]]:
+        """Take the modality inputs out of `kwargs`: name -> {slots, pixel_values | features | tokens}."""
+        media: dict[str, dict[str, Tensor]] = {}
+        for name in self.modalities:
+            prefix = f"{name}_"
+            given = {key.removeprefix(prefix): kwargs.pop(key) for key in list(kwargs) if key.startswith(prefix)}
+            given = {key: value for key, value in given.items() if value is not None}
+            if given and "slots" not in given:
+                raise InputError(f"{name} inputs {sorted(given)} came without {name}_slots; say where they stand")
+            if given:
+                media[name] = given
+        return media
+
+    def _load(self, media: Mapping[str, Mapping[str, Tensor]], text: Tensor, first: bool) -> dict[str, Cargo]:
+        cargo = {}
+        for name, modality in self.modalities.items():
+            if modality.encoder is None:
+                if first:
+                    cargo[name] = modality.everywhere(text)
+            elif name in media and media[name]["slots"].shape[1]:
+                cargo[name] = Cargo(media[name]["slots"], modality.tokens(media[name]))
+        return cargo
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode for the connectors only; frozen parts stay in eval mode."""
+        super().train(mode)
+        self.lm.eval()
+        for (
+            layer
+        ) in self.engine.anatomy.layers:  # the gate of Transformers' checkpointing; `rerunnable` shuts it inside
+            layer.training = mode and getattr(layer, "gradient_checkpointing", False)
+        return self
+
+    def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs: dict[str, Any] | None = None) -> None:
+        """Recompute the LM's layers in backward.
+
+        Raises:
+            InputError: reentrant checkpointing was asked for; it would lose the connectors' gradients.
+        """
+        options = {"use_reentrant": False} | (gradient_checkpointing_kwargs or {})
+        if options["use_reentrant"]:
+            raise InputError("use_reentrant=True loses the gradients of the connectors; use use_reentrant=False")
+        self.lm.gradient_checkpointing_enable(options)
+        for layer in self.engine.anatomy.layers:
+            layer._gradient_checkpointing_func = rerunnable(layer, layer._gradient_checkpointing_func)
+        self.train(self.training)
+
+    def gradient_checkpointing_disable(self) -> None:
+        """Undo `gradient_checkpointing_enable`."""
+        self.lm.gradient_checkpointing_disable()
+        self.train(self.training)
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The LM's."""
+        return self.lm.get_input_embeddings()
+
+    def get_output_embeddings(self) -> nn.Module:
+        """The LM's."""
+        return self.lm.get_output_embeddings()
+
+
+def _is_first(cache: Any) -> bool:
+    """Whether this call begins a text: nothing is cached yet."""
+    return cache is None or (Memory.of(cache) is None and int(cache.get_seq_length()) == 0)
+
+
+def resolve(source: str | Path) -> str | Path:
+    """The folder of a shipped model, or `source` itself."""
+    return pocket.model_path() if source == "pocket" else source
+
+
+def load_config(source: str | Path) -> MidstreamConfig:
+    """Read the config of a saved model.
+
+    Raises:
+        InputError: there is none at `source`, or it is another kind of model's.
+    """
+    try:
+        values, _ = PreTrainedConfig.get_config_dict(str(resolve(source)))
+    except OSError as error:
+        raise InputError(f"{str(source)!r} is no Midstream model: {str(error).splitlines()[0]}") from None
+    if values.get("model_type") != MidstreamConfig.model_type:
+        raise InputError(
+            f"{str(source)!r} holds a {values.get('model_type', 'model without a type')}, not a Midstream model; "
+            f"give a folder that `midstream train` or save_pretrained wrote"
+        )
+    return MidstreamConfig.from_dict(values)
+
+
+AutoConfig.register(MidstreamConfig.model_type, MidstreamConfig, exist_ok=True)
+AutoModelForCausalLM.register(MidstreamConfig, MidstreamForCausalLM, exist_ok=True)

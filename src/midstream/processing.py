@@ -1,0 +1,319 @@
+"""Messages or text with media to model inputs. Knows tokenizers and media processors, not models.
+
+A slot is written `<image>` in text (the modality's name in angle brackets) and never becomes a token: the text is cut
+at the slots, and the text column before which each stands goes beside it in `image_slots`.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoImageProcessor, AutoTokenizer, BatchFeature, PreTrainedTokenizerBase
+
+from midstream import media, pocket
+from midstream.checkpoint import written_whole
+from midstream.errors import InputError
+from midstream.modality import POCKET
+
+DEFAULT_TEMPLATE = (
+    "{% for message in messages %}{% if message['role'] == 'user' %}Question: {{ message['content'] }}\n"
+    "{% elif message['role'] == 'assistant' %}Answer: {{ message['content'] }}{{ eos_token }}\n"
+    "{% else %}{{ message['content'] }}\n{% endif %}{% endfor %}{% if add_generation_prompt %}Answer:{% endif %}"
+)
+"""How a conversation is written for an LM whose tokenizer has no chat template."""
+
+LOADERS: dict[str, Callable[[Any], Any]] = {"image": media.load_image}
+"""Modality name -> what turns a path, bytes or object into what its processor takes."""
+
+IGNORED = -100
+
+
+@dataclass(slots=True)
+class _Row:
+    """One tokenised text: ids, which of them are to be learnt, and where slots stand."""
+
+    ids: list[int] = field(default_factory=list)
+    learnt: list[bool] = field(default_factory=list)
+    slots: dict[str, list[int]] = field(default_factory=dict)
+
+
+class MidstreamProcessor:
+    """Turns messages or text, with media, into the tensors `MidstreamForCausalLM` takes.
+
+    Args:
+        tokenizer: the LM's. It is set to pad on the left for prompts; training batches are padded on the right.
+        processors: modality name -> the encoder's own processor (an image processor, a feature extractor).
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, processors: Mapping[str, Any]) -> None:
+        self.tokenizer = tokenizer
+        self.processors = dict(processors)
+        if tokenizer.pad_token_id is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        self._takes_parts = _template_takes_parts(tokenizer)
+        self._prefix = _leading_ids(tokenizer)
+
+    @classmethod
+    def from_model(cls, model: Any, tokenizer: PreTrainedTokenizerBase | None = None) -> "MidstreamProcessor":
+        """The processors that belong to a model's LM and encoders.
+
+        Raises:
+            InputError: an encoder was given as a module, so its processor is unknown; build the processor yourself.
+        """
+        config = model.config
+        lm = pocket.lm_path() if config.lm == POCKET else config.lm
+        tokenizer = tokenizer or _load(AutoTokenizer, str(lm), "tokenizer")
+        processors = {}
+        for name, part in (config.modalities or {}).items():
+            if model.modalities[name].encoder is not None:
+                source = pocket.encoder_path() if part["encoder"] == POCKET else part["encoder"]
+                processors[name] = _load(AutoImageProcessor, str(source), f"{name} processor")
+        return cls(tokenizer, processors)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write the tokenizer, and each media processor in a folder of its name, all or nothing."""
+        with written_whole(folder) as scratch:
+            self.tokenizer.save_pretrained(scratch)
+            for name, processor in self.processors.items():
+                processor.save_pretrained(scratch / name)
+            names = {"processor_class": type(self).__name__, "modalities": list(self.processors)}
+            (scratch / "processor_config.json").write_text(json.dumps(names, indent=2))
+
+    @classmethod
+    def from_pretrained(cls, folder: str | Path, **kwargs: Any) -> "MidstreamProcessor":
+        """Inverse of `save_pretrained`.
+
+        Raises:
+            InputError: the folder holds no Midstream processor.
+        """
+        folder = pocket.model_path() if folder == POCKET else Path(folder)
+        try:
+            names = json.loads((folder / "processor_config.json").read_text())["modalities"]
+        except (OSError, ValueError, KeyError):
+            raise InputError(
+                f"{folder} holds no Midstream processor; give a folder that `midstream train` wrote"
+            ) from None
+        processors = {name: _load(AutoImageProcessor, str(folder / name), f"{name} processor") for name in names}
+        return cls(_load(AutoTokenizer, str(folder), "tokenizer"), processors)
+
+    def __call__(
+        self, text: str | Sequence[str], images: Any = None, padding_side: str = "left", **kinds: Any
+    ) -> BatchFeature:
+        """Prompts to tensors.
+
+        Args:
+            text: B prompts with slots such as `<image>`.
+            images: for each prompt a list of pictures, one per slot; a single picture or flat list for one prompt.
+            padding_side: "left" to generate, "right" as you like.
+            kinds: the same for other modalities, by name.
+
+        Returns:
+            input_ids, attention_mask (B, T); per modality `{name}_slots` (B, S) and the encoder's inputs (B, S, ...).
+
+        Raises:
+            InputError: slots and media do not match in number, or nothing follows a slot that could read it.
+        """
+        texts = [text] if isinstance(text, str) else list(text)
+        given = {"image": images, **kinds} if images is not None else kinds
+        media_of = {name: _per_row(value, len(texts), name) for name, value in given.items()}
+        rows = [self._encode([(piece, False)], special=True) for piece in texts]
+        return self._batch(rows, [{n: m[i] for n, m in media_of.items()} for i in range(len(rows))], padding_side)
+
+    def apply_chat_template(
+        self, messages: Any, add_generation_prompt: bool = True, **kwargs: Any
+    ) -> BatchFeature | str:
+        """Conversations, with media in their parts, to tensors (or to text with `tokenize=False`).
+
+        Args:
+            messages: one conversation or a list of them, each a list of {"role", "content"}; content is a string or a
+                list of parts such as {"type": "image", "image": path | bytes | PIL image}.
+
+        Raises:
+            InputError: as `__call__`; also an empty question or a modality the model lacks.
+        """
+        batch = [messages] if isinstance(messages[0], Mapping) else messages
+        texts = [self._render(conversation, add_generation_prompt) for conversation in batch]
+        if not kwargs.get("tokenize", True):
+            return texts[0] if isinstance(messages[0], Mapping) else texts
+        rows = [self._encode([(text, False)]) for text in texts]
+        return self._batch(rows, [self._media_in(conversation) for conversation in batch], "left")
+
+    def training_batch(self, rows: Sequence[Mapping[str, Any]]) -> BatchFeature:
+        """Conversations to tensors with `labels`: only what the assistant says, and the end of its turn, is learnt."""
+        encoded = [self._encode(self._turns(row["messages"])) for row in rows]
+        return self._batch(encoded, [self._media_in(row["messages"]) for row in rows], "right", labels=True)
+
+    def _turns(self, messages: Sequence[Mapping[str, Any]]) -> list[tuple[str, bool]]:
+        """The conversation's text in pieces, each with whether it is learnt."""
+        pieces: list[tuple[str, bool]] = []
+        done = ""
+        for index, message in enumerate(messages):
+            if message["role"] != "assistant":
+                continue
+            prompt = self._render(messages[:index], True)
+            whole = self._render(messages[: index + 1], False)
+            if not (prompt.startswith(done) and whole.startswith(prompt)):
+                raise InputError("the chat template rewrites earlier turns; split the conversation into single turns")
+            pieces += [(prompt[len(done) :], False), (whole[len(prompt) :], True)]
+            done = whole
+        if not pieces:
+            raise InputError("a training row has no assistant turn, so there is nothing to learn")
+        return pieces
+
+    def _render(self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool) -> str:
+        plain = [
+            dict(message) if self._takes_parts else {**message, "content": _flat(message["content"])}
+            for message in messages
+        ]
+        template = None if self.tokenizer.chat_template else DEFAULT_TEMPLATE
+        return self.tokenizer.apply_chat_template(
+            plain, chat_template=template, tokenize=False, add_generation_prompt=add_generation_prompt
+        )
+
+    def _encode(self, pieces: Sequence[tuple[str, bool]], special: bool = False) -> _Row:
+        """Tokenise pieces, cutting at slots."""
+        row = _Row(slots={name: [] for name in self.processors})
+        if special:
+            row.ids, row.learnt = list(self._prefix), [False] * len(self._prefix)
+        for text, learnt in pieces:
+            for part in _cut(text, self.processors):
+                if part in row.slots:
+                    row.slots[part].append(len(row.ids))
+                else:
+                    ids = self.tokenizer(part.removeprefix("\0"), add_special_tokens=False)["input_ids"]
+                    row.ids += ids
+                    row.learnt += [learnt] * len(ids)
+        return row
+
+    def _media_in(self, messages: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+        found: dict[str, list[Any]] = {}
+        for message in messages:
+            for part in message["content"] if not isinstance(message["content"], str) else ():
+                if (kind := part["type"]) != "text":
+                    if kind not in self.processors:
+                        raise InputError(f"the model has no {kind}; it has {sorted(self.processors) or 'text only'}")
+                    found.setdefault(kind, []).append(part.get(kind))
+        return found
+
+    def _batch(
+        self, rows: Sequence[_Row], media_of: Sequence[Mapping[str, Any]], padding_side: str, labels: bool = False
+    ) -> BatchFeature:
+        for row, given in zip(rows, media_of, strict=True):
+            _check(row, given, self.processors)
+        width = max(len(row.ids) for row in rows)
+        shifts = [width - len(row.ids) if padding_side == "left" else 0 for row in rows]
+        data: dict[str, Tensor] = {
+            "input_ids": _pad([row.ids for row in rows], shifts, width, self.tokenizer.pad_token_id),
+            "attention_mask": _pad([[1] * len(row.ids) for row in rows], shifts, width, 0),
+        }
+        if labels:
+            learnt = [[i if keep else IGNORED for i, keep in zip(row.ids, row.learnt, strict=True)] for row in rows]
+            data["labels"] = _pad(learnt, shifts, width, IGNORED)
+        for name in self.processors:
+            slots = [[column + shift for column in row.slots[name]] for row, shift in zip(rows, shifts, strict=True)]
+            if any(slots):
+                most = max(len(columns) for columns in slots)
+                data[f"{name}_slots"] = _pad(slots, [0] * len(rows), most, -1)
+                items = [item for given in media_of for item in given.get(name) or ()]
+                for key, value in self._process(name, items).items():
+                    data[f"{name}_{key}"] = _spread(value, data[f"{name}_slots"] >= 0)
+        return BatchFeature(data)
+
+    def _process(self, name: str, items: list[Any]) -> dict[str, Tensor]:
+        load = LOADERS.get(name, lambda item: item)
+        made = self.processors[name]([load(item) for item in items], return_tensors="pt")
+        return {key: value for key, value in made.items() if isinstance(value, Tensor)}
+
+
+def _check(row: _Row, given: Mapping[str, Any], processors: Mapping[str, Any]) -> None:
+    for name in {*row.slots, *given}:
+        if name not in processors:
+            raise InputError(f"the model has no {name}; it has {sorted(processors) or 'text only'}")
+        slots, items = len(row.slots[name]), len(given.get(name) or ())
+        if slots != items:
+            raise InputError(
+                f"the text has {slots} <{name}> slots, but {items} were given; write one <{name}> for each {name}"
+            )
+        if slots and row.slots[name][-1] >= len(row.ids):
+            raise InputError(f"the text ends with <{name}>, so nothing can read it; put the question after the {name}")
+    if not row.ids:
+        raise InputError("the text is empty; ask a question")
+
+
+def _flat(content: Any) -> str:
+    """Parts as one string with slots, for chat templates that know text only."""
+    if isinstance(content, str):
+        return content
+    return "".join(part["text"] if part["type"] == "text" else f"<{part['type']}>\n" for part in content)
+
+
+def _cut(text: str, names: Mapping[str, Any]) -> list[str]:
+    """Cut at slots: `["<b>text", name, ...]`; text pieces are marked with a NUL so that none can pass for a name."""
+    parts = ["\0" + text]
+    for name in names:
+        cut: list[str] = []
+        for part in parts:
+            if not part.startswith("\0"):
+                cut.append(part)
+                continue
+            first, *others = part.split(f"<{name}>")
+            cut.append(first)
+            for other in others:
+                cut += [name, "\0" + other]
+        parts = cut
+    return [part for part in parts if part != "\0"]
+
+
+def _pad(rows: Sequence[Sequence[int]], shifts: Sequence[int], width: int, fill: int) -> Tensor:
+    out = torch.full((len(rows), width), fill, dtype=torch.long)
+    for index, (row, shift) in enumerate(zip(rows, shifts, strict=True)):
+        out[index, shift : shift + len(row)] = torch.tensor(row, dtype=torch.long)
+    return out
+
+
+def _spread(items_N: Tensor, filled_BS: Tensor) -> Tensor:
+    """(N, ...) to (B, S, ...) in row-major order of the filled slots."""
+    out = items_N.new_zeros(*filled_BS.shape, *items_N.shape[1:])
+    out[filled_BS] = items_N
+    return out
+
+
+def _per_row(value: Any, rows: int, name: str) -> list[list[Any]]:
+    if not isinstance(value, list | tuple):
+        value = [value]
+    if rows == 1 and not (len(value) == 1 and isinstance(value[0], list | tuple)):
+        return [list(value)]
+    if len(value) != rows:
+        raise InputError(f"{rows} texts came with {name} media for {len(value)}; give one list for each text")
+    return [list(item) if isinstance(item, list | tuple) else [] if item is None else [item] for item in value]
+
+
+def _template_takes_parts(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether the chat template itself writes `<image>` for an image part."""
+    if not tokenizer.chat_template:
+        return False
+    probe = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "probe"}]}]
+    try:
+        text = tokenizer.apply_chat_template(probe, tokenize=False)
+    except Exception:  # a template may fail in any way on content it does not know
+        return False
+    return text.count("<image>") == 1 and "probe" in text and "{" not in text
+
+
+def _leading_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """The ids, such as BOS, that the tokenizer puts in front of any text."""
+    bare = tokenizer("a", add_special_tokens=False)["input_ids"]
+    dressed = tokenizer("a")["input_ids"]
+    starts = [i for i in range(len(dressed)) if dressed[i : i + len(bare)] == bare]
+    return dressed[: starts[0]] if starts else []
+
+
+def _load(auto: Any, source: str, what: str) -> Any:
+    try:
+        return auto.from_pretrained(source)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{what} {source!r} cannot be loaded: {str(error).splitlines()[0]}") from None
