@@ -3,10 +3,11 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from midstream.configuration import MidstreamConfig
     from midstream.encoders import FeatureSpec
     from midstream.errors import InputError
     from midstream.modality import Modality
-    from midstream.modeling import MidstreamConfig, MidstreamForCausalLM
+    from midstream.modeling import MidstreamForCausalLM
     from midstream.processing import MidstreamProcessor
     from midstream.schedule import Schedule, deep_insert, ep_alm, prepend, soft_prompt, window
 
@@ -16,7 +17,7 @@ _HOMES = {
     "FeatureSpec": "encoders",
     "InputError": "errors",
     "Modality": "modality",
-    "MidstreamConfig": "modeling",
+    "MidstreamConfig": "configuration",
     "MidstreamForCausalLM": "modeling",
     "MidstreamProcessor": "processing",
     **dict.fromkeys(("Schedule", "deep_insert", "ep_alm", "prepend", "soft_prompt", "window"), "schedule"),

@@ -31,7 +31,7 @@ def fingerprint(model: nn.Module) -> dict[str, Any]:
     parameters = dict(sorted(model.named_parameters()))
     names = list(parameters)
     chosen = names[:: max(1, len(names) // SKETCHED_TENSORS)][:SKETCHED_TENSORS]
-    sketch = {name: _values(parameters[name]) for name in chosen if parameters[name].is_floating_point()}
+    sketch = {name: _values(parameters[name]) for name in chosen if _has_values(parameters[name])}
     size = sum(parameter.numel() for parameter in parameters.values())
     return {"architecture": type(model).__name__, "parameters": size, "sketch": sketch}
 
@@ -113,6 +113,11 @@ def _move(scratch: Path, target: Path) -> None:
         if entry.is_dir() and (target / entry.name).is_dir():
             shutil.rmtree(target / entry.name)
         entry.replace(target / entry.name)
+
+
+def _has_values(tensor: Tensor) -> bool:
+    """Quantised integers and tensors on the meta device say nothing that could be compared."""
+    return tensor.is_floating_point() and not tensor.is_meta
 
 
 def _values(tensor: Tensor) -> list[float]:

@@ -16,47 +16,14 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForCausalLM, GenerationMixin, PreTrainedConfig, PreTrainedModel
+from transformers import AutoModelForCausalLM, GenerationMixin, PreTrainedModel
 
-from midstream import pocket
 from midstream.checkpoint import check_fingerprint, fingerprint, load_weights, save_weights, written_whole
-from midstream.engine import Cargo, Engine
-from midstream.engine.junctions import Memory, rerunnable
+from midstream.configuration import MidstreamConfig, load_config, resolve
+from midstream.engine import Cargo, Engine, Memory, rerunnable
 from midstream.errors import InputError
 from midstream.modality import LoadedModality, Modality, load_lm
 from midstream.schedule import Schedule
-
-
-class MidstreamConfig(PreTrainedConfig):
-    """Names the frozen parts and says how the modalities join them.
-
-    Args:
-        lm: id or folder of the language model.
-        lm_fingerprint: what the connectors were trained against.
-        text_config: the LM's own config.
-        modalities: name -> {encoder, features, connector, schedule, fingerprint}, plain data.
-        positions: how text and tokens share position ids; see `engine.Engine`.
-    """
-
-    model_type = "midstream"
-    sub_configs = {"text_config": AutoConfig}  # noqa: RUF012 - the name and type are Transformers'
-
-    lm: str = ""
-    lm_fingerprint: dict[str, Any] | None = None
-    text_config: dict[str, Any] | PreTrainedConfig | None = None
-    modalities: dict[str, Any] | None = None
-    positions: str = "merged"
-
-    def __post_init__(self, **kwargs: Any) -> None:
-        if isinstance(self.text_config, Mapping):
-            self.text_config = AutoConfig.for_model(**self.text_config)
-        super().__post_init__(**kwargs)
-
-    def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> PreTrainedConfig:
-        """The config that caches and masks are made from: the LM's."""
-        if not isinstance(self.text_config, PreTrainedConfig):
-            return self
-        return self.text_config.get_text_config(decoder=decoder, encoder=encoder)
 
 
 class MidstreamForCausalLM(PreTrainedModel, GenerationMixin):
@@ -166,6 +133,24 @@ class MidstreamForCausalLM(PreTrainedModel, GenerationMixin):
                 f"{source!r} does not fit its config: {', '.join(wrong[:3])} are missing or of another shape"
             )
         self.load_state_dict(dict(tensors), strict=False)
+
+    def describe_schedules(self) -> str:
+        """The schedules, a column a layer: `.` absent, `#` live, a digit where that level is written."""
+        depth = len(self.engine.anatomy.layers)
+        width = max(map(len, ["layer", *self.engine.schedules]))
+        ruler = "".join(str(layer % 10) for layer in range(depth))
+        lines = [f"{'layer':{width}}  {ruler}", f"{'text':{width}}  {'#' * depth}"]
+        lines += [f"{name:{width}}  {schedule.draw(depth)}" for name, schedule in self.engine.schedules.items()]
+        return "\n".join(lines)
+
+    def trainable_summary(self) -> list[tuple[str, int, int]]:
+        """Each part with its frozen and its trained parameters: [(part, frozen, trained)], the LM first."""
+        parts: list[tuple[str, nn.Module]] = [("language model", self.lm)]
+        for name, modality in self.modalities.items():
+            if modality.encoder is not None:
+                parts.append((f"{name} encoder", modality.encoder))
+            parts.append((f"{name} connector", modality.connector))
+        return [(part, _count(module, False), _count(module, True)) for part, module in parts]
 
     def trained_tensors(self) -> dict[str, Tensor]:
         """The tensors that are trained and saved, by name."""
@@ -335,33 +320,13 @@ class MidstreamForCausalLM(PreTrainedModel, GenerationMixin):
         return self.lm.get_output_embeddings()
 
 
+def _count(module: nn.Module, trained: bool) -> int:
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad == trained)
+
+
 def _is_first(cache: Any) -> bool:
     """Whether this call begins a text: nothing is cached yet."""
     return cache is None or (Memory.of(cache) is None and int(cache.get_seq_length()) == 0)
 
 
-def resolve(source: str | Path) -> str | Path:
-    """The folder of a shipped model, or `source` itself."""
-    return pocket.model_path() if source == "pocket" else source
-
-
-def load_config(source: str | Path) -> MidstreamConfig:
-    """Read the config of a saved model.
-
-    Raises:
-        InputError: there is none at `source`, or it is another kind of model's.
-    """
-    try:
-        values, _ = PreTrainedConfig.get_config_dict(str(resolve(source)))
-    except OSError as error:
-        raise InputError(f"{str(source)!r} is no Midstream model: {str(error).splitlines()[0]}") from None
-    if values.get("model_type") != MidstreamConfig.model_type:
-        raise InputError(
-            f"{str(source)!r} holds a {values.get('model_type', 'model without a type')}, not a Midstream model; "
-            f"give a folder that `midstream train` or save_pretrained wrote"
-        )
-    return MidstreamConfig.from_dict(values)
-
-
-AutoConfig.register(MidstreamConfig.model_type, MidstreamConfig, exist_ok=True)
 AutoModelForCausalLM.register(MidstreamConfig, MidstreamForCausalLM, exist_ok=True)

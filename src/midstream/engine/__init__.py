@@ -1,6 +1,7 @@
-"""What makes an unmodified Hugging Face decoder follow the schedules: anatomy, placement, junctions."""
+"""What makes an unmodified Hugging Face decoder follow the schedules: anatomy, placement, call, junctions, engine."""
 
-from midstream.engine.junctions import Engine
+from midstream.engine.call import Memory, rerunnable
+from midstream.engine.engine import Engine
 from midstream.engine.placement import Cargo
 
-__all__ = ["Cargo", "Engine"]
+__all__ = ["Cargo", "Engine", "Memory", "rerunnable"]
