@@ -1,0 +1,217 @@
+"""Pretraining of the pocket image encoder: pictures and class ids only, never language.
+
+Owns the tags (made from the renderer's masks), the two heads that are thrown away afterwards, and the loop. Knows
+nothing of the language model: a tag is three class ids (shape, colour, size; 0 is background or an empty cell).
+
+    patch tokens  --head-->  which shape, colour and size covers this patch     so that they keep *where*
+    [CLS]         --head-->  the same for each of the 9 cells                   so that [CLS] knows the whole scene
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional
+from torch.utils.data import DataLoader, IterableDataset
+
+from midstream.pocket.muon import BatchedMuon
+from midstream.pocket.render import IMAGE_SIZE, Spot, draw
+from midstream.pocket.world import COLOURS, PLACES, SHAPES, SIZES, Bucket, Scene, sample_scene
+
+PATCH: Final = 8
+GRID: Final = IMAGE_SIZE // PATCH
+WIDTHS: Final = (len(SHAPES) + 1, len(COLOURS) + 1, len(SIZES) + 1)
+MEAN: Final = (0.481, 0.466, 0.467)
+STD: Final = (0.143, 0.134, 0.140)
+BATCH: Final = 96
+MUON_LR: Final = 4e-3
+ADAM_LR: Final = 2e-3
+WARM_UP_STEPS: Final = 100
+DECAY_FROM: Final = 0.3
+_COVERED: Final = 0.06  # share of a patch's area that makes it a thing's patch
+
+
+class Tagged(NamedTuple):
+    """Pictures ``[B, 3, 64, 64]`` (normalised) with tags of patches ``[B, 64, 3]`` and of cells ``[B, 9, 3]``."""
+
+    pixels: torch.Tensor
+    patches: torch.Tensor
+    cells: torch.Tensor
+
+
+def _ids(scene: Scene) -> NDArray[np.int64]:
+    return np.array(
+        [[SHAPES.index(t.shape) + 1, COLOURS.index(t.colour) + 1, SIZES.index(t.size) + 1] for t in scene.things]
+    )
+
+
+def tags(scene: Scene, spots: list[Spot]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Tags of the 64 patches and of the 9 cells, each ``[n, 3]``; a patch is the thing's that covers most of it."""
+    ids = _ids(scene)
+    cover = np.zeros((len(spots), IMAGE_SIZE, IMAGE_SIZE), dtype=np.float32)
+    for plane, spot in zip(cover, spots, strict=True):
+        height, width = spot.mask_HW.shape
+        plane[spot.row : spot.row + height, spot.column : spot.column + width] = spot.mask_HW
+    share = cover.reshape(len(spots), GRID, PATCH, GRID, PATCH).mean(axis=(2, 4)).reshape(len(spots), GRID * GRID)
+    patches = np.where((share.max(0) >= _COVERED)[:, None], ids[share.argmax(0)], 0)
+    cells = np.zeros((len(PLACES), 3), dtype=np.int64)
+    for thing, row in zip(scene.things, ids, strict=True):
+        cells[PLACES.index(thing.place)] = row
+    return patches, cells
+
+
+def tagged_batch(bucket: Bucket, index: int, seed: int, size: int = BATCH) -> Tagged:
+    """Batch ``index`` of a split; a pure function of its arguments. Held-out pairs are included (see `world`)."""
+    pixels, patches, cells = [], [], []
+    for number in range(index * size, (index + 1) * size):
+        scene = sample_scene(bucket, number, seed)
+        picture, spots = draw(scene, number)
+        pixels.append(np.asarray(picture))
+        patch, cell = tags(scene, spots)
+        patches.append(patch)
+        cells.append(cell)
+    scaled = (np.stack(pixels).astype(np.float32) / 255 - np.float32(MEAN)) / np.float32(STD)
+    channels_first = torch.from_numpy(np.ascontiguousarray(scaled.transpose(0, 3, 1, 2)))
+    return Tagged(channels_first, torch.from_numpy(np.stack(patches)), torch.from_numpy(np.stack(cells)))
+
+
+class _Pictures(IterableDataset[Tagged]):
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+
+    def __iter__(self) -> Iterator[Tagged]:
+        for index in itertools.count():
+            yield tagged_batch("train", index, self._seed)
+
+
+class Tagger(nn.Module):
+    """The encoder with the two heads that only its pretraining needs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        from transformers import ViTConfig, ViTModel
+
+        config = ViTConfig(
+            hidden_size=128,
+            num_hidden_layers=6,
+            num_attention_heads=4,
+            intermediate_size=512,
+            image_size=IMAGE_SIZE,
+            patch_size=PATCH,
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
+        )
+        self.encoder = ViTModel(config, add_pooling_layer=False)
+        self.encoder.set_attn_implementation("eager")  # on CPU its compiled backward beats SDPA's
+        self.patch_head = nn.Linear(config.hidden_size, sum(WIDTHS))
+        self.cell_head = nn.Linear(config.hidden_size, len(PLACES) * sum(WIDTHS))
+
+    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits of patches ``[B, 64, sum(WIDTHS)]`` and of cells ``[B, 9, sum(WIDTHS)]``."""
+        tokens_BTD = self.encoder(pixels).last_hidden_state
+        cells = self.cell_head(tokens_BTD[:, 0]).unflatten(1, (len(PLACES), sum(WIDTHS)))
+        return self.patch_head(tokens_BTD[:, 1:]), cells
+
+
+def _tag_loss(logits: torch.Tensor, wanted: torch.Tensor, empty_weight: float) -> torch.Tensor:
+    total = logits.new_zeros(())
+    for part, target in zip(logits.float().split(WIDTHS, dim=-1), wanted.unbind(-1), strict=True):
+        each = functional.cross_entropy(part.flatten(0, 1), target.flatten(), reduction="none")
+        weight = torch.where(target.flatten() == 0, empty_weight, 1.0)
+        total = total + (each * weight).sum() / weight.sum()
+    return total
+
+
+def _optimisers(model: Tagger) -> list[torch.optim.Optimizer]:
+    named = [(name, p, p.ndim == 2 and "encoder.layer" in name) for name, p in model.named_parameters()]
+    muon = BatchedMuon([p for _, p, matrix in named if matrix], lr=MUON_LR)
+    rest = [p for _, p, matrix in named if not matrix]
+    return [muon, torch.optim.AdamW(rest, lr=ADAM_LR, betas=(0.9, 0.98), weight_decay=0.0, fused=True)]
+
+
+@torch.no_grad()
+def tagging_accuracy(model: Tagger, bucket: Bucket = "test", batches: int = 6, seed: int = 0) -> dict[str, float]:
+    """Share with all three tags right: of patches on things, of all patches, of filled cells, of whole scenes."""
+    hits: dict[str, list[torch.Tensor]] = {"object_patch": [], "patch": [], "cell": [], "scene": []}
+    device = next(model.parameters()).device
+    for index in range(batches):
+        batch = tagged_batch(bucket, index, seed)
+        patch_logits, cell_logits = model(batch.pixels.to(device))
+        patch_hit, cell_hit = (
+            torch.stack([part.argmax(-1) for part in logits.cpu().split(WIDTHS, dim=-1)], -1).eq(wanted).all(-1)
+            for logits, wanted in ((patch_logits, batch.patches), (cell_logits, batch.cells))
+        )
+        hits["object_patch"].append(patch_hit[batch.patches[..., 0] > 0])
+        hits["patch"].append(patch_hit.flatten())
+        hits["cell"].append(cell_hit[batch.cells[..., 0] > 0])
+        hits["scene"].append(cell_hit.all(-1))
+    return {name: round(torch.cat(parts).float().mean().item(), 4) for name, parts in hits.items()}
+
+
+def train(minutes: float, seed: int, device: torch.device, say: Callable[[str], None]) -> tuple[Tagger, dict[str, Any]]:
+    """Train the encoder for a wall-clock budget (compiling excepted).
+
+    Args:
+        minutes: the budget.
+        seed: of initial weights and pictures.
+        device: where to train.
+        say: receives one line of progress at a time.
+
+    Returns:
+        the tagger (its ``encoder`` is what ships) and figures about the run.
+    """
+    torch.manual_seed(seed)
+    model = Tagger().to(device)
+    optimisers = _optimisers(model)
+    peaks = [optimiser.param_groups[0]["lr"] for optimiser in optimisers]
+
+    def loss(pixels: torch.Tensor, patches: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(device.type, dtype=torch.bfloat16):
+            patch_logits, cell_logits = model(pixels)
+        return _tag_loss(patch_logits, patches, 0.3) + _tag_loss(cell_logits, cells, 0.5)
+
+    compiled = torch.compile(loss, dynamic=False)
+    spent, mean, began, checked, step = 0.0, 0.0, time.monotonic(), 0.0, 0
+    loader = DataLoader(_Pictures(seed), batch_size=None, num_workers=1, prefetch_factor=16)
+    for step, batch in enumerate(loader, start=1):
+        scale = min(1.0, step / WARM_UP_STEPS, max(0.0, (1 - spent / (60 * minutes)) / (1 - DECAY_FROM)))
+        for optimiser, peak in zip(optimisers, peaks, strict=True):
+            optimiser.param_groups[0]["lr"] = peak * scale
+        value = compiled(*(part.to(device) for part in batch))
+        value.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimiser in optimisers:
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+        if step == 1:
+            began = time.monotonic()
+        spent = time.monotonic() - began
+        mean = value.item() if step == 1 else 0.98 * mean + 0.02 * value.item()
+        if step % 100 == 0:
+            rate = step * BATCH / max(spent, 1e-9)
+            say(f"step {step}  {spent / 60:.1f}/{minutes:g} min  loss {mean:.3f}  {rate:.0f} pictures/s")
+        if spent - checked > 120 or spent >= 60 * minutes:
+            checked = spent
+            say(f"validation {tagging_accuracy(model, 'validation', batches=3)}")
+        if spent >= 60 * minutes:
+            break
+    model.eval()
+    return model, {"steps": step, "pictures": step * BATCH, "minutes": round(spent / 60, 1), "loss": round(mean, 4)}
+
+
+def save(model: Tagger, folder: Path) -> None:
+    """Write the encoder and its image processor as an ordinary Hugging Face folder."""
+    from transformers import ViTImageProcessor
+
+    model.encoder.save_pretrained(folder)
+    ViTImageProcessor(
+        size={"height": IMAGE_SIZE, "width": IMAGE_SIZE}, image_mean=list(MEAN), image_std=list(STD)
+    ).save_pretrained(folder)

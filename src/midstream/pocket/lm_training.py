@@ -1,0 +1,203 @@
+"""Pretraining of the pocket language model: text only, a wall-clock budget, exact resume.
+
+Owns the model's shape, the optimiser and the loop. Knows nothing of pictures or connectors; what is read is `corpus`.
+
+A 12 x 160 Llama reads some 8,000 tokens a second on two CPU cores (bf16 autocast, compiled). Hidden matrices are
+trained by Muon, the rest by AdamW; the learning rate follows the clock: warm-up, constant, then linear to zero at the
+end of the budget.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch.nn import functional
+from torch.utils.data import DataLoader, IterableDataset
+
+from midstream.pocket import lm_evaluation, prose
+from midstream.pocket.corpus import Corpus, tokenizer_texts
+from midstream.pocket.muon import BatchedMuon
+from midstream.pocket.tokenizer import train_tokenizer
+
+ROW_TOKENS: Final = 177
+ROWS: Final = 24
+WARM_UP_STEPS: Final = 100
+DECAY_FROM: Final = 0.4
+MUON_LR: Final = 6e-3
+ADAM_LR: Final = 3e-3
+
+
+@dataclass
+class Budget:
+    """A run's clock: ``spent`` of ``seconds`` are gone; what a resumed run spent before counts."""
+
+    seconds: float
+    spent: float = 0.0
+
+    @property
+    def progress(self) -> float:
+        """Share of the budget that is gone, at most 1."""
+        return min(1.0, self.spent / self.seconds)
+
+
+class _Rows(IterableDataset[tuple[torch.Tensor, torch.Tensor]]):
+    """Batches ``first``, ``first + 1``, ... of the corpus, made in a worker process ahead of the loop."""
+
+    def __init__(self, corpus: Corpus, first: int) -> None:
+        self._corpus = corpus
+        self._first = first
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        for index in itertools.count(self._first):
+            ids, weights = self._corpus.batch(index, ROWS)
+            yield torch.from_numpy(ids), torch.from_numpy(weights)
+
+
+def build_model(tokenizer: Any) -> Any:
+    """An untrained 12-layer, 160-wide Llama for the tokenizer; its replies end at a newline."""
+    from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=160,
+        intermediate_size=448,
+        num_hidden_layers=12,
+        num_attention_heads=5,
+        num_key_value_heads=5,
+        max_position_embeddings=1024,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    model = LlamaForCausalLM(config)
+    model.set_attn_implementation("eager")  # on CPU its compiled backward is 4x faster than SDPA's (measured)
+    model.generation_config = GenerationConfig(
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=[tokenizer.encode("\n")[0], tokenizer.eos_token_id],
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return model
+
+
+def _optimisers(model: Any) -> list[torch.optim.Optimizer]:
+    matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
+    others = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
+    muon = BatchedMuon(matrices, lr=MUON_LR)
+    adam = torch.optim.AdamW(others, lr=ADAM_LR, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
+    for optimiser in (muon, adam):
+        for group in optimiser.param_groups:
+            group["peak"] = group["lr"]
+    return [muon, adam]
+
+
+def _set_rate(optimisers: list[torch.optim.Optimizer], step: int, progress: float) -> float:
+    scale = min(1.0, (step + 1) / WARM_UP_STEPS, max(0.0, (1 - progress) / (1 - DECAY_FROM)))
+    for optimiser in optimisers:
+        for group in optimiser.param_groups:
+            group["lr"] = group["peak"] * scale
+    return scale
+
+
+def weighted_loss(model: Any, device: torch.device) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """A compiled function of (ids ``[B, T+1]``, weights ``[B, T+1]``) to the weighted mean cross entropy."""
+
+    def loss(ids_BT: torch.Tensor, weights_BT: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(device.type, dtype=torch.bfloat16):
+            logits_BTV = model(input_ids=ids_BT[:, :-1], use_cache=False).logits
+        each = functional.cross_entropy(logits_BTV.float().flatten(0, 1), ids_BT[:, 1:].flatten(), reduction="none")
+        weights = weights_BT[:, 1:].flatten()
+        return (each * weights).sum() / weights.sum()
+
+    return torch.compile(loss, dynamic=False)
+
+
+def _save(folder: Path, model: Any, optimisers: list[torch.optim.Optimizer], step: int, spent: float) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {
+        "model": model.state_dict(),
+        "optimisers": [o.state_dict() for o in optimisers],
+        "step": step,
+        "spent": spent,
+    }
+    torch.save(state, folder / "state.tmp")
+    (folder / "state.tmp").replace(folder / "state.pt")
+
+
+def train(
+    minutes: float, seed: int, device: torch.device, work: Path, say: Callable[[str], None], check_every: float = 300.0
+) -> tuple[Any, Any, dict[str, Any]]:
+    """Train, or go on training, the language model.
+
+    Args:
+        minutes: wall-clock budget of training, compiling excepted.
+        seed: of initial weights and corpus.
+        device: where to train.
+        work: folder for the resumable state and the latest Hugging Face snapshot (``work/latest``).
+        say: receives one line of progress at a time.
+        check_every: seconds between validations, each followed by a save.
+
+    Returns:
+        the model, the tokenizer and figures about the run (steps, tokens, minutes, loss).
+    """
+    torch.manual_seed(seed)
+    paragraphs = prose.paragraphs()
+    tokenizer = train_tokenizer(tokenizer_texts(paragraphs, seed))
+    model = build_model(tokenizer).to(device)
+    optimisers = _optimisers(model)
+    budget, step = Budget(60 * minutes), 0
+    if (work / "state.pt").exists():
+        state = torch.load(work / "state.pt", map_location=device, weights_only=True)
+        model.load_state_dict(state["model"])
+        for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
+        step, budget.spent = state["step"], state["spent"]
+        say(f"resuming at step {step}, {budget.spent / 60:.1f} min spent")
+    loader = DataLoader(_Rows(Corpus(tokenizer, paragraphs, ROW_TOKENS, seed), step), batch_size=None, num_workers=1,
+                        prefetch_factor=16)  # fmt: skip
+    loss_of = weighted_loss(model, device)
+    validation = lm_evaluation.described_scenes("validation", 192, 10)
+    first, checked, mean, began = step, budget.spent, 0.0, time.monotonic() - budget.spent
+    for ids, weights in loader:
+        if budget.progress >= 1:
+            break
+        scale = _set_rate(optimisers, step, budget.progress)
+        loss = loss_of(ids.to(device), weights.to(device))
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimiser in optimisers:
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+        if step == first:
+            began = time.monotonic() - budget.spent  # compiling does not count
+        step += 1
+        budget.spent = time.monotonic() - began
+        mean = loss.item() if step == first + 1 else 0.98 * mean + 0.02 * loss.item()
+        if step % 50 == 0:
+            rate = step * ROWS * ROW_TOKENS / max(1e-9, budget.spent)
+            clock = f"{budget.spent / 60:.1f}/{minutes:g} min"
+            say(f"step {step}  {clock}  loss {mean:.3f}  lr x{scale:.2f}  {rate:.0f} tokens/s")
+        if budget.spent - checked > check_every or budget.progress >= 1:
+            checked = budget.spent
+            model.eval()
+            shares = lm_evaluation.teacher_forced(model, tokenizer, validation)
+            say("validation " + json.dumps({kind: round(share, 3) for kind, share in shares.items()}))
+            model.train()
+            _save(work, model, optimisers, step, budget.spent)
+            model.save_pretrained(work / "latest")
+            tokenizer.save_pretrained(work / "latest")
+    model.eval()
+    figures = {
+        "steps": step,
+        "tokens": step * ROWS * ROW_TOKENS,
+        "minutes": round(budget.spent / 60, 1),
+        "loss": round(mean, 4),
+    }
+    return model, tokenizer, figures

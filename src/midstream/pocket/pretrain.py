@@ -1,0 +1,120 @@
+"""Trains what ships with pocket: ``python -m midstream.pocket.pretrain lm|encoder``.
+
+Owns the command line and the provenance file; the work is in `lm_training` and `encoder_training`.
+
+Both are unimodal: the language model reads text only, the encoder sees pictures and class ids only. Budgets are
+wall-clock minutes, so a faster machine reads more in the same time; on a GPU give fewer. A killed ``lm`` run goes on
+from its last save when started again with the same ``--work``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from midstream.pocket import encoder_path, lm_path
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m midstream.pocket.pretrain",
+        description="Train the pocket language model or the pocket image encoder from nothing.",
+        epilog="examples:  ... pretrain lm --minutes 50    ... pretrain encoder --minutes 9 --out my/encoder",
+    )
+    parser.add_argument("part", choices=("lm", "encoder"))
+    parser.add_argument("--minutes", type=float, help="wall-clock budget (default: 50 for lm, 9 for encoder)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default: auto)")
+    parser.add_argument("--out", type=Path, help="folder to write (default: the shipped one)")
+    parser.add_argument("--work", type=Path, help="lm only: folder for the resumable state (default: OUT with '.work')")
+    return parser
+
+
+def _machine(device: str) -> str:
+    import torch
+
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(0)
+    return f"{os.cpu_count()} CPU cores, {platform.machine()}, {torch.get_num_threads()} threads, bfloat16 autocast"
+
+
+def _provenance(arguments: argparse.Namespace, device: str, figures: dict[str, Any], metrics: dict[str, Any]) -> str:
+    command = (
+        f"python -m midstream.pocket.pretrain {arguments.part} --minutes {arguments.minutes:g} --seed {arguments.seed}"
+    )
+    packages = ("torch", "transformers", "tokenizers", "numpy", "pillow")
+    record = {
+        "command": command,
+        "seed": arguments.seed,
+        "date": time.strftime("%Y-%m-%d"),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in packages}},
+        "machine": _machine(device),
+        **figures,
+        "metrics": metrics,
+    }
+    return json.dumps(record, indent=2) + "\n"
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{time.strftime('%H:%M:%S')} {line}\n")
+    sys.stdout.flush()
+
+
+def _train_lm(arguments: argparse.Namespace, device: str) -> None:
+    import torch
+
+    from midstream.pocket import lm_evaluation, lm_training
+
+    work = arguments.work or arguments.out.with_name(arguments.out.name + ".work")
+    model, tokenizer, figures = lm_training.train(arguments.minutes, arguments.seed, torch.device(device), work, _say)
+    rows = lm_evaluation.described_scenes("test", 300, 8)
+    _say("measuring with greedy generation on described test scenes")
+    model.set_attn_implementation("sdpa")
+    metrics = lm_evaluation.generated(model, tokenizer, rows)
+    model.save_pretrained(arguments.out)
+    tokenizer.save_pretrained(arguments.out)
+    shares = {kind: round(share, 4) for kind, share in metrics.items()}
+    questions = sum(len(row.questions) for row in rows)
+    measured = {"described_exact_match": shares, "split": "test", "scenes": len(rows), "questions": questions}
+    (arguments.out / "provenance.json").write_text(_provenance(arguments, device, figures, measured))
+    _say(json.dumps(measured))
+
+
+def _train_encoder(arguments: argparse.Namespace, device: str) -> None:
+    import torch
+
+    from midstream.pocket import encoder_training
+
+    model, figures = encoder_training.train(arguments.minutes, arguments.seed, torch.device(device), _say)
+    metrics = encoder_training.tagging_accuracy(model, "test", batches=12)
+    encoder_training.save(model, arguments.out)
+    (arguments.out / "provenance.json").write_text(_provenance(arguments, device, figures, {"test": metrics}))
+    _say(json.dumps(metrics))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    arguments = _parser().parse_args(argv)
+    import torch
+
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if arguments.device == "auto" else arguments.device
+    if arguments.minutes is None:
+        arguments.minutes = 50.0 if arguments.part == "lm" else 9.0
+    if arguments.minutes <= 0:
+        sys.stderr.write(f"--minutes must be above 0, not {arguments.minutes:g}\n")
+        return 2
+    arguments.out = arguments.out or (lm_path() if arguments.part == "lm" else encoder_path())
+    (_train_lm if arguments.part == "lm" else _train_encoder)(arguments, device)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
