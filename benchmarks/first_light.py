@@ -1,0 +1,146 @@
+"""The figures of the README: shipped recipes and the depth curve on the pocket world, several seeds, with every control.
+
+    python benchmarks/first_light.py run --out benchmarks/first_light_2core_cpu_2026-11-22.json
+    python benchmarks/first_light.py readme benchmarks/first_light_2core_cpu_2026-11-22.json
+
+Each cell is `midstream train` and `midstream eval --json` in processes of their own, one thread each, `--workers` at a
+time; cells that are in the file already are not run again. Seconds are therefore those of one thread; the time of a
+recipe on both cores is measured by `time` cells, which run alone.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from statistics import mean
+from threading import Lock
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(add_completion=False)
+README = Path(__file__).parent.parent / "README.md"
+BEGIN, END = "<!-- figures -->", "<!-- /figures -->"
+
+
+def cells(seeds: int, depths: Iterable[int]) -> list[dict[str, Any]]:
+    """What is run: the headline pair first, seed by seed, so that an interrupted study is still paired."""
+    plan: list[dict[str, Any]] = []
+    for seed in range(seeds):
+        plan += [{"recipe": name, "seed": seed} for name in ("deep_insert", "prepend", "ep_alm")]
+    plan += [{"recipe": "deep_insert", "seed": 0, "layer": layer} for layer in depths]
+    return plan
+
+
+def run_cell(cell: dict[str, Any], threads: int, n: int) -> dict[str, Any]:
+    """Train and evaluate one cell; returns the cell with its figures."""
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
+    settings = [f"training.seed={cell['seed']}", *cell.get("set", [])]
+    if "layer" in cell:
+        settings.append(f"modalities.image.schedule.layer={cell['layer']}")
+    with tempfile.TemporaryDirectory() as folder:
+        out = f"{folder}/model"
+        train = ["train", cell["recipe"], "--out", out, "--json", *(x for s in settings for x in ("--set", s))]
+        started = time.perf_counter()
+        trained = _midstream(train, environment)
+        seconds = time.perf_counter() - started
+        evaluated = _midstream(["eval", out, "--n", str(n), "--split", "test", "--json"], environment)
+        info = _midstream(["info", out, "--json"], environment)
+    return cell | {
+        "threads": threads,
+        "seconds": round(seconds, 1),
+        "train": trained,
+        "eval": evaluated,
+        "trained_parameters": info["trained"],
+    }
+
+
+def _midstream(arguments: list[str], environment: dict[str, str]) -> dict[str, Any]:
+    command = [sys.executable, "-m", "midstream.cli", *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr[-2000:]}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def _key(cell: dict[str, Any]) -> str:
+    return json.dumps({key: cell.get(key) for key in ("recipe", "seed", "layer", "set", "alone")}, sort_keys=True)
+
+
+@app.command()
+def run(
+    out: Annotated[Path, typer.Option(help="Results, one JSON file; finished cells in it are kept.")],
+    seeds: int = 3,
+    depths: Annotated[str, typer.Option(help="Further entry layers, seed 0.")] = "0,3,9",
+    n: Annotated[int, typer.Option(help="Test questions per evaluation.")] = 1000,
+    workers: int = 2,
+    time_recipes: Annotated[bool, typer.Option(help="Also time each recipe alone on all cores.")] = True,
+) -> None:
+    """Run every cell that is not in the file yet."""
+    results: list[dict[str, Any]] = json.loads(out.read_text()) if out.exists() else []
+    done, lock = {_key(cell) for cell in results}, Lock()
+
+    def finish(cell: dict[str, Any], threads: int) -> None:
+        if _key(cell) in done:
+            return
+        result = run_cell(cell, threads, n)
+        with lock:
+            results.append(result)
+            out.write_text(json.dumps(results, indent=1) + "\n")
+        typer.echo(f"{_key(cell)}  accuracy {result['eval']['accuracy']}  {result['seconds']} s", err=True)
+
+    layers = [int(layer) for layer in depths.split(",") if layer]
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(lambda cell: finish(cell, 1), cells(seeds, layers)))
+    if time_recipes:
+        for name in ("deep_insert", "prepend", "ep_alm"):
+            finish({"recipe": name, "seed": 0, "alone": True}, os.cpu_count() or 1)
+
+
+@app.command()
+def readme(results: Path) -> None:
+    """Write the table of a results file into the README, between its markers."""
+    text = README.read_text()
+    if BEGIN not in text or END not in text:
+        raise typer.BadParameter(f"README.md has no {BEGIN} ... {END}")
+    before, _, rest = text.partition(BEGIN)
+    README.write_text(before + BEGIN + "\n" + table(json.loads(results.read_text()), results) + END + rest.partition(END)[2])
+
+
+def table(results: list[dict[str, Any]], source: Path) -> str:
+    """The Markdown table, one row for each method and entry layer."""
+    rows = ["| recipe | tokens enter at | exact match (per seed) | of ceiling | blind | shuffled | untrained | trained | train |"]
+    rows.append("|---|---|---|---|---|---|---|---|---|")
+    groups: dict[tuple[str, Any], list[dict[str, Any]]] = {}
+    for cell in results:
+        if not cell.get("alone"):
+            groups.setdefault((cell["recipe"], cell.get("layer")), []).append(cell)
+    alone = {cell["recipe"]: cell["train"]["seconds"] for cell in results if cell.get("alone")}
+    for (name, layer), group in groups.items():
+        accuracy = [cell["eval"]["accuracy"] for cell in group]
+        control = {key: mean(cell["eval"][key] for cell in group) for key in ("ceiling", "blind", "shuffled", "untrained")}
+        entry = {"prepend": 0, "deep_insert": 6, "ep_alm": "6..11"}[name] if layer is None else layer
+        seconds = f"{alone[name]:.0f} s" if layer is None and name in alone else ""
+        seeds = ", ".join(f"{100 * value:.1f}" for value in accuracy)
+        rows.append(
+            f"| `{name}` | {entry} | **{100 * mean(accuracy):.1f}** ({seeds}) | {100 * mean(accuracy) / control['ceiling']:.0f}% "
+            f"| {100 * control['blind']:.1f} | {100 * control['shuffled']:.1f} | {100 * control['untrained']:.1f} "
+            f"| {group[0]['trained_parameters']:,} | {seconds} |"
+        )
+    facts = results[0]["eval"]["provenance"]
+    ceiling = 100 * mean(cell["eval"]["ceiling"] for cell in results)
+    note = (
+        f"\nCeiling (the LM told in words what the picture shows): {ceiling:.1f}. {results[0]['eval']['n']} test questions, "
+        f"seeds in brackets; `train` is seconds on both cores. torch {facts['versions']['torch']}, transformers "
+        f"{facts['versions']['transformers']}. Raw: [{source.name}](benchmarks/{source.name}).\n"
+    )
+    return "\n".join(rows) + "\n" + note
+
+
+if __name__ == "__main__":
+    app()
