@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, GenerationMixin, PreTrainedModel
+from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, GenerationMixin, PreTrainedModel
 
 from midstream.checkpoint import check_fingerprint, fingerprint, load_weights, save_weights, written_whole
 from midstream.configuration import MidstreamConfig, load_config, resolve
@@ -87,6 +87,7 @@ class MidstreamForCausalLM(PreTrainedModel, GenerationMixin):
         source: str | Path,
         lm: str | Path | PreTrainedModel | None = None,
         encoders: Mapping[str, str | Path | PreTrainedModel] | None = None,
+        config: MidstreamConfig | None = None,
         **options: Any,
     ) -> "MidstreamForCausalLM":
         """Load connectors and the frozen parts they were trained against.
@@ -95,12 +96,13 @@ class MidstreamForCausalLM(PreTrainedModel, GenerationMixin):
             source: a folder or hub id made by `save_pretrained`, or "pocket".
             lm: where the LM is now, when not where the config says.
             encoders: the same for encoders, by modality.
+            config: read already, as the Auto classes do.
             options: passed on to the LM's `from_pretrained` (dtype, device_map, quantization_config, ...).
 
         Raises:
             InputError: the LM or an encoder is another one than at training; the message names both.
         """
-        config = load_config(source)
+        config = config or load_config(source)
         model = load_lm(lm or config.lm, **options)
         given = str(lm if isinstance(lm, str | Path) else model.name_or_path) if lm is not None else config.lm
         check_fingerprint(model, config.lm_fingerprint or {}, "language model", config.lm, given)
@@ -225,8 +227,9 @@ class MidstreamForCausalLM(PreTrainedModel, GenerationMixin):
         """Hugging Face `generate`; media are encoded once, whatever the number of beams or steps."""
         media = self._pop_media(kwargs)
         for name, given in media.items():
-            kwargs[f"{name}_slots"] = given["slots"]
-            kwargs[f"{name}_tokens"] = self.modalities[name].tokens(given)
+            if _any_filled(given):
+                kwargs[f"{name}_slots"] = given["slots"]
+                kwargs[f"{name}_tokens"] = self.modalities[name].tokens(given)
         return super().generate(inputs, **kwargs)
 
     def prepare_inputs_for_generation(
@@ -278,7 +281,7 @@ class MidstreamForCausalLM(PreTrainedModel, GenerationMixin):
             if modality.encoder is None:
                 if first:
                     cargo[name] = modality.everywhere(text)
-            elif name in media and media[name]["slots"].shape[1]:
+            elif name in media and _any_filled(media[name]):
                 cargo[name] = Cargo(media[name]["slots"], modality.tokens(media[name]))
         return cargo
 
@@ -324,9 +327,17 @@ def _count(module: nn.Module, trained: bool) -> int:
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad == trained)
 
 
+def _any_filled(given: Mapping[str, Tensor]) -> bool:
+    """Whether any slot holds something: an encoder cannot read a batch of no pictures."""
+    if torch.compiler.is_compiling():  # a compiler cannot branch on values; it is not given slots that are all empty
+        return given["slots"].shape[1] > 0
+    return bool((given["slots"] >= 0).any())
+
+
 def _is_first(cache: Any) -> bool:
     """Whether this call begins a text: nothing is cached yet."""
     return cache is None or (Memory.of(cache) is None and int(cache.get_seq_length()) == 0)
 
 
-AutoModelForCausalLM.register(MidstreamConfig, MidstreamForCausalLM, exist_ok=True)
+for _auto in (AutoModelForCausalLM, AutoModelForImageTextToText):
+    _auto.register(MidstreamConfig, MidstreamForCausalLM, exist_ok=True)

@@ -12,10 +12,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoImageProcessor, AutoTokenizer, BatchFeature, PreTrainedTokenizerBase
+from transformers import AutoImageProcessor, AutoProcessor, AutoTokenizer, BatchFeature, PreTrainedTokenizerBase
 
 from midstream import media, pocket
 from midstream.checkpoint import written_whole
+from midstream.configuration import MidstreamConfig
 from midstream.errors import InputError
 from midstream.modality import POCKET
 
@@ -101,7 +102,13 @@ class MidstreamProcessor:
         return cls(_load(AutoTokenizer, str(folder), "tokenizer"), processors)
 
     def __call__(
-        self, text: str | Sequence[str], images: Any = None, padding_side: str = "left", **kinds: Any
+        self,
+        text: str | Sequence[str],
+        images: Any = None,
+        padding_side: str = "left",
+        padding: bool = True,
+        return_tensors: str = "pt",
+        **kinds: Any,
     ) -> BatchFeature:
         """Prompts to tensors.
 
@@ -109,6 +116,8 @@ class MidstreamProcessor:
             text: B prompts with slots such as `<image>`.
             images: for each prompt a list of pictures, one per slot; a single picture or flat list for one prompt.
             padding_side: "left" to generate, "right" as you like.
+            padding: prompts of different lengths are always padded; the argument is here for Transformers' pipelines.
+            return_tensors: "pt" only.
             kinds: the same for other modalities, by name.
 
         Returns:
@@ -146,6 +155,15 @@ class MidstreamProcessor:
         """Conversations to tensors with `labels`: only what the assistant says, and the end of its turn, is learnt."""
         encoded = [self._encode(self._turns(row["messages"])) for row in rows]
         return self._batch(encoded, [self._media_in(row["messages"]) for row in rows], "right", labels=True)
+
+    def batch_decode(self, ids: Any, **kwargs: Any) -> list[str]:
+        """The tokenizer's."""
+        return self.tokenizer.batch_decode(ids, **kwargs)
+
+    def post_process_image_text_to_text(self, ids: Any, **kwargs: Any) -> list[str]:
+        """What Transformers' `image-text-to-text` pipeline calls to read an answer."""
+        kwargs.pop("clean_up_tokenization_spaces", None)
+        return self.tokenizer.batch_decode(ids, **{"skip_special_tokens": True, **kwargs})
 
     def _turns(self, messages: Sequence[Mapping[str, Any]]) -> list[tuple[str, bool]]:
         """The conversation's text in pieces, each with whether it is learnt."""
@@ -317,3 +335,6 @@ def _load(auto: Any, source: str, what: str) -> Any:
         return auto.from_pretrained(source)
     except (OSError, ValueError) as error:
         raise InputError(f"{what} {source!r} cannot be loaded: {str(error).splitlines()[0]}") from None
+
+
+AutoProcessor.register(MidstreamConfig, MidstreamProcessor, exist_ok=True)
