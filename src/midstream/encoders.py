@@ -16,8 +16,8 @@ from transformers import AutoModel, PreTrainedModel
 
 from midstream.errors import InputError
 
-TOWERS = ("vision_model", "audio_model", "encoder")
-"""Attributes under which two-tower or encoder-decoder models keep the encoder that is wanted here."""
+TOWERS = ("vision_model", "audio_model")
+"""Attributes under which two-tower models keep the encoder that is wanted here."""
 
 FINAL_NORMS = ("layernorm", "post_layernorm", "final_layer_norm", "layer_norm", "norm", "ln_post")
 """Names of the norm after the last block, most specific first."""
@@ -158,7 +158,8 @@ def load_encoder(source: str | Path | PreTrainedModel, features: FeatureSpec, **
 
 
 def _tower(model: Any) -> Any:
-    for name in TOWERS:
+    """The encoder inside a model that has more; DINOv2's `encoder`, without its embeddings, is not one."""
+    for name in (*TOWERS, *(("encoder",) if model.config.is_encoder_decoder else ())):
         tower = getattr(model, name, None)
         if isinstance(tower, PreTrainedModel):
             return tower

@@ -140,9 +140,12 @@ class LoadedModality(nn.Module):
         tokens = tokens_NVKD.new_zeros(*slots_BS.shape, *tokens_NVKD.shape[1:])
         return tokens.index_put((filled.nonzero(as_tuple=True)), tokens_NVKD)
 
-    def everywhere(self, text: Tensor) -> Cargo:
-        """Learned vectors in front of every row."""
-        slots = torch.zeros(text.shape[0], 1, dtype=torch.long, device=text.device)
+    def everywhere(self, text: Tensor, attention_mask: Tensor | None = None) -> Cargo:
+        """Learned vectors in front of every row: after its left padding, which would use up a sliding window."""
+        if attention_mask is None:
+            slots = torch.zeros(text.shape[0], 1, dtype=torch.long, device=text.device)
+        else:
+            slots = (attention_mask.cumsum(1) == 0).sum(1, keepdim=True)
         return Cargo(slots, self.connector(text.shape[0]).unsqueeze(1))
 
 

@@ -205,7 +205,7 @@ class MidstreamForCausalLM(PreTrainedModel, GenerationMixin):
         text = input_ids if input_ids is not None else inputs_embeds
         if text is None:
             raise InputError("give input_ids or inputs_embeds; there is no text to read")
-        cargo = self._load(media, text, first=_is_first(past_key_values))
+        cargo = self._load(media, text, attention_mask, first=_is_first(past_key_values))
         extra = {"labels": labels} if labels is not None else {}
         if use_cache is None and labels is not None:
             use_cache = False  # a training step has no use for keys and values
@@ -275,12 +275,14 @@ class MidstreamForCausalLM(PreTrainedModel, GenerationMixin):
                 media[name] = given
         return media
 
-    def _load(self, media: Mapping[str, Mapping[str, Tensor]], text: Tensor, first: bool) -> dict[str, Cargo]:
+    def _load(
+        self, media: Mapping[str, Mapping[str, Tensor]], text: Tensor, attention_mask: Tensor | None, first: bool
+    ) -> dict[str, Cargo]:
         cargo = {}
         for name, modality in self.modalities.items():
             if modality.encoder is None:
                 if first:
-                    cargo[name] = modality.everywhere(text)
+                    cargo[name] = modality.everywhere(text, attention_mask)
             elif name in media and _any_filled(media[name]):
                 cargo[name] = Cargo(media[name]["slots"], modality.tokens(media[name]))
         return cargo

@@ -18,7 +18,6 @@ from midstream.engine.placement import (
     Items,
     Layout,
     item_positions,
-    ordered_union,
     positions_from_mask,
 )
 from midstream.errors import InputError
@@ -30,6 +29,7 @@ class Owner(Protocol):
     """What a call needs of the engine that makes it."""
 
     groups: tuple[Group, ...]
+    union: Group
     positions: str
     traced: "Call | None"
 
@@ -79,13 +79,12 @@ class Call:
         self.items = Items(text_mask_BK[:, start:], cargo, start)
         self.layouts: dict[Group, Layout] = {}
         self.masks: dict[Group, Tensor] = {}
-        union = ordered_union(owner.groups)
-        for group in {*owner.groups, (), union}:
+        for group in {*owner.groups, (), owner.union}:
             layout = self.items.layout(group)
             past = memory.masks[group] if memory else text_mask_BK[:, :start]
             self.layouts[group] = layout
             self.masks[group] = torch.cat([past.to(layout.valid_BW.device), layout.valid_BW], dim=1)
-        self.positions = self._positions(owner.positions, union)
+        self.positions = self._positions(owner.positions, owner.union)
         self._kept: dict[Any, Any] = {}
 
     def _positions(self, rule: str, union: Group) -> dict[Group, Tensor]:

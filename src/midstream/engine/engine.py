@@ -48,6 +48,7 @@ class Engine:
             tuple(name for name, schedule in self.schedules.items() if schedule.is_live(layer))
             for layer in range(depth)
         )
+        self.union: Group = tuple(self.schedules)  # in the order of each group: it breaks ties
         self.traced: Call | None = None
         self._handles: list[Any] = []
         self._attach()

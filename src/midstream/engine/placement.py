@@ -11,7 +11,7 @@ A *layout* says which items a layer sees, in order. With one slot before text co
 Items that a row lacks (a text-only row in a mixed batch) stand at its left and are masked, as left padding is.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -140,8 +140,3 @@ def item_positions(items: Items, rule: str, text_mask_BK: Tensor, union: Layout,
 def gather_rows(source_BND: Tensor, index_BW: Tensor) -> Tensor:
     """source[b, index[b, w]] for every row: (B, W, D)."""
     return source_BND.gather(1, index_BW.unsqueeze(-1).expand(-1, -1, source_BND.shape[-1]))
-
-
-def ordered_union(groups: Sequence[Group]) -> Group:
-    """All modalities named in any group, first seen first."""
-    return tuple(dict.fromkeys(name for group in groups for name in group))

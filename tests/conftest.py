@@ -1,0 +1,22 @@
+"""Settings for every test: no network, one thread, and the same examples each time."""
+
+import os
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import torch
+from hypothesis import settings
+
+torch.set_num_threads(1)  # tiny models: threads only wait for one another
+settings.register_profile("midstream", deadline=None, max_examples=60, derandomize=True)
+settings.load_profile("midstream")
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    """Each test begins from the same random state, whichever ran before it."""
+    torch.manual_seed(0)
