@@ -2,12 +2,13 @@
 
 import inspect
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import yaml
 
 from midstream import recipe
+from midstream.connectors import CONNECTORS
 from midstream.errors import InputError
 from midstream.recipe import load_recipe, parse_recipe, shipped_names
 from midstream.schedule import PRESETS, preset
@@ -35,16 +36,17 @@ def test_prepend_and_deep_insert_differ_in_the_schedule_only() -> None:
     assert deep == front
 
 
-def test_every_preset_and_connector_has_settings_of_the_same_names() -> None:
-    from midstream.connectors import CONNECTORS
+def _by_tag(union: Any, tag: str) -> dict[str, Any]:
+    members = get_args(get_args(union)[0])
+    return {get_args(member.model_fields[tag].annotation)[0]: member for member in members}
 
-    schedules = {
-        get_args(m.model_fields["preset"].annotation)[0]: m for m in get_args(get_args(recipe.ScheduleSettings)[0])
-    }
+
+def test_every_preset_and_connector_has_settings_of_the_same_names() -> None:
+    schedules = _by_tag(recipe.ScheduleSettings, "preset")
     assert {name: set(inspect.signature(make).parameters) for name, make in PRESETS.items()} == {
         name: set(model.model_fields) - {"preset"} for name, model in schedules.items()
     }
-    connectors = {get_args(m.model_fields["kind"].annotation)[0]: m for m in get_args(get_args(recipe.Connector)[0])}
+    connectors = _by_tag(recipe.Connector, "kind")
     given = {"encoder_width", "lm_width", "levels"}
     assert {name: set(inspect.signature(make).parameters) - given for name, make in CONNECTORS.items()} == {
         name: set(model.model_fields) - {"kind"} for name, model in connectors.items()
@@ -68,7 +70,7 @@ def test_overrides_are_yaml_values() -> None:
         ("trainng.steps=3", "unknown key `trainng`; did you mean `training`?"),
         ("modalities.image.schedule.layr=3", "did you mean `modalities.image.schedule.layer`?"),
         ("modalities.image.connector.hiden=3", "did you mean `modalities.image.connector.hidden`?"),
-        ("data.rows=3", "unknown key `data.rows`; the keys there are kind, questions, scenes, seed"),
+        ("data.rows=3", "unknown key `data.rows`; the keys there are describe, kind, questions, scenes, seed"),
         ("training.steps=many", "`training.steps` is 'many'; input should be a valid integer"),
         ("training.lr=-1", "`training.lr` is -1; input should be greater than 0"),
         ("training=3", "`training` is 3; it must be a mapping"),
@@ -94,7 +96,7 @@ def test_missing_and_broken_files(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no recipe 'deepinsert'.*did you mean deep_insert\?"):
         load_recipe("deepinsert")
     with pytest.raises(InputError, match="shipped recipes are best"):
-        load_recipe("../recipes/deep_insert")
+        load_recipe("../recipes/xyz")
     broken = tmp_path / "broken.yaml"
     broken.write_text("lm: [")
     with pytest.raises(InputError, match="is not YAML"):

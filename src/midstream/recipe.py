@@ -50,6 +50,7 @@ class MLP(Settings):
 
     kind: Literal["mlp"]
     hidden: PositiveInt | None = None
+    norm: bool = True
 
 
 class Resampler(Settings):
@@ -128,6 +129,7 @@ class PocketData(Settings):
     kind: Literal["pocket"]
     scenes: PositiveInt = 8000
     questions: PositiveInt = 8
+    describe: bool = True
     seed: int = 0
 
 
@@ -172,7 +174,7 @@ class CocoCaptionsData(Settings):
 
 
 class HubData(Settings):
-    """A data set of the hub (or a folder that `datasets` saved) whose rows have `messages` and, in TRL's style, `images`."""
+    """A data set of the hub, or a folder that `datasets` saved: rows with `messages` and, in TRL's style, `images`."""
 
     kind: Literal["datasets"]
     path: str

@@ -1,4 +1,4 @@
-"""Turns a failed validation into one sentence: the dotted key, what is wrong, what was probably meant. Knows no recipe field."""
+"""Turns a failed validation into one sentence: the dotted key, what is wrong, what was meant. Knows no recipe field."""
 
 from collections.abc import Iterator
 from difflib import get_close_matches
@@ -34,7 +34,7 @@ def explain(error: ValidationError, tree: Any, model: type[BaseModel]) -> str:
 
 
 def _dotted(location: tuple[int | str, ...], tree: Any) -> str:
-    """The path as the user wrote it: pydantic's path also names the chosen member of a union, which no file contains."""
+    """The path as the user wrote it: pydantic's also names the chosen member of a union, which no file contains."""
     parts: list[str] = []
     node = tree
     for depth, step in enumerate(location):

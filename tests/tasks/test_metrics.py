@@ -33,7 +33,7 @@ def test_vqa_normalisation(answer: str, normal: str) -> None:
 
 @pytest.mark.parametrize(("matches", "score"), [(0, 0.0), (1, 0.3), (2, 0.6), (3, 0.9), (4, 1.0), (10, 1.0)])
 def test_vqa_accuracy_is_the_mean_over_leaving_one_annotator_out(matches: int, score: float) -> None:
-    # With m of 10 agreeing: m times min((m-1)/3, 1) and 10-m times min(m/3, 1), which the site tabulates as 0.3 m up to 3.
+    # With m of 10 agreeing: m times min((m-1)/3, 1) and 10-m times min(m/3, 1), which comes to 0.3 m, up to 1.
     references = ["yes"] * matches + ["other"] * (10 - matches)
     assert vqa_accuracy("Yes.", references) == pytest.approx(score)
 

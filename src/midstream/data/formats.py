@@ -1,6 +1,6 @@
 """Data sets as they lie on disk, read into rows: JSON lines of messages, LLaVA, VQAv2, COCO captions.
 
-Owns file layouts and their checks: the first bad entry is named by file, line or index, and field. Images are not opened here.
+Owns file layouts and their checks: the first bad entry is named by file, line or index, and field. Opens no image.
 """
 
 import json

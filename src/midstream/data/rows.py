@@ -5,9 +5,9 @@ A row is a conversation, in the style that TRL and the OpenAI API share::
     {"messages": [{"role": "user", "content": [{"type": "image", "image": <path | bytes | PIL>},
                                                {"type": "text", "text": "what colour is the square?"}]},
                   {"role": "assistant", "content": "red"}],
-     "types": ["colour"],              optional: one word per assistant turn, for accuracy by type
-     "answers": [["red", "dark red"]], optional: accepted answers per assistant turn, for metrics with several references
-     "description": "a red square.",   optional: the picture in words, for the ceiling a language model reaches without eyes
+     "types": ["colour"],              optional: a word per assistant turn, for accuracy by type
+     "answers": [["red", "dark red"]], optional: accepted answers per assistant turn
+     "description": "a red square.",   optional: the picture in words, for the ceiling without eyes
      "id": "..."}                      optional
 
 Images stay paths until a row is asked for its pixels, so a data set of any size is a list of small records.

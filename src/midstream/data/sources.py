@@ -1,8 +1,9 @@
-"""From a recipe's `data` section to rows. Knows the kinds of data that recipes name; the formats themselves live beside it."""
+"""From a recipe's `data` section to rows. Knows the kinds of data recipes name; how each is read lives beside it."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from midstream import pocket
 from midstream import recipe as settings
 from midstream.data import formats
 from midstream.data.rows import Row, Rows, check_row, fill_images
@@ -14,8 +15,7 @@ def open_rows(data: "settings.Data", split: str, count: int | None = None) -> Ro
 
     Args:
         data: a recipe's `data` section.
-        split: `train`, or what the data set calls its others (`validation`, `test`, VQAv2's and COCO's `val`, the pocket
-            world's `held_out`).
+        split: `train`, or what the data set calls its others (`validation`, `test`, the pocket world's `held_out`).
         count: how many rows at most; for pocket scenes, how many to draw.
 
     Raises:
@@ -29,18 +29,19 @@ def open_rows(data: "settings.Data", split: str, count: int | None = None) -> Ro
 
 
 def _pocket(data: "settings.PocketData", split: str, count: int | None) -> Rows:
-    from midstream.pocket import data as pocket_data
+    known: tuple[Any, ...] = get_args(pocket.Split)
+    if split not in known:
+        raise InputError(f"the pocket world has no split {split!r}; choose one of {', '.join(known)}")
+    name: Any = split
+    if split == "train":
+        scenes, questions, describe = count or data.scenes, data.questions, data.describe
+    else:
+        scenes, questions, describe = count or 500, 1, False  # one question per picture: n pictures, n answers
 
-    if split not in pocket_data.SPLITS:
-        raise InputError(f"the pocket world has no split {split!r}; choose one of {', '.join(pocket_data.SPLITS)}")
-    training = split == "train"
-    questions = data.questions if training else 1
-    scenes = count or (data.scenes if training else 500)
-    return Rows(
-        range(scenes),
-        lambda index: pocket_data.example(split, index, seed=data.seed, questions=questions),
-        f"pocket scenes, {split}",
-    )
+    def row(index: int) -> Row:
+        return pocket.example(name, index, data.seed, questions_per_scene=questions, include_describe=describe)
+
+    return Rows(range(scenes), row, f"pocket scenes, {split}")
 
 
 def _files(data: "settings.Data", split: str) -> Rows:

@@ -1,4 +1,4 @@
-"""How an answer is scored, in pure Python: 0 to 1 for one prediction against its references. Knows no model and no data set."""
+"""How an answer is scored, in pure Python: 0 to 1 for a prediction and its references. Knows no model, no data."""
 
 import re
 from collections import Counter
@@ -34,25 +34,21 @@ def _f1(predicted: list[str], wanted: list[str]) -> float:
     return 2 * shared / (len(predicted) + len(wanted))
 
 
-_DIGITS: Final = dict(
-    zip(
-        "none zero one two three four five six seven eight nine ten".split(),
-        "0 0 1 2 3 4 5 6 7 8 9 10".split(),
-        strict=True,
-    )
-)
+_NUMBERS: Final = "zero one two three four five six seven eight nine ten".split()
+_DIGITS: Final = {"none": "0"} | {word: str(number) for number, word in enumerate(_NUMBERS)}
 _ARTICLES: Final = frozenset(("a", "an", "the"))
 _PUNCTUATION: Final = ';/[]"{}()=+\\_-><@`,?!'
 _COMMA_IN_NUMBER: Final = re.compile(r"\d,\d")
 _LONE_PERIOD: Final = re.compile(r"\.(?!\d)")
-# Right spellings; what people write is the same without an apostrophe. "its", "were", "well" and the like are words themselves.
+# Right spellings; what people write is the same without an apostrophe. "its", "were" and "well" are words themselves.
 _CONTRACTIONS: Final = {
     right.replace("'", ""): right
     for right in (
-        "ain't aren't can't could've couldn't didn't doesn't don't hadn't hasn't haven't he'd he's how'd how'll how's i'm i've isn't "
-        "it'd it'll ma'am might've mightn't must've mustn't needn't not've o'clock oughtn't shan't should've shouldn't somebody'll "
-        "somebody's someone'd someone'll someone's something'd something'll that's there'd there're there's they'd they'll they're "
-        "they've wasn't we've weren't what'll what're what's what've when's where'd where's where've who'd who'll who's who've "
+        "ain't aren't can't could've couldn't didn't doesn't don't hadn't hasn't haven't he'd he's how'd "
+        "how'll how's i'm i've isn't it'd it'll ma'am might've mightn't must've mustn't needn't not've "
+        "o'clock oughtn't shan't should've shouldn't somebody'll somebody's someone'd someone'll someone's "
+        "something'd something'll that's there'd there're there's they'd they'll they're they've wasn't we've "
+        "weren't what'll what're what's what've when's where'd where's where've who'd who'll who's who've "
         "why'll why're why's won't would've wouldn't y'all you'd you'll you're you've"
     ).split()
 }
@@ -61,8 +57,8 @@ _CONTRACTIONS: Final = {
 def vqa_normalise(answer: str) -> str:
     """The answer form that VQA's evaluation compares (arXiv 1505.00468, section 4.1 and visualqa.org/evaluation).
 
-    Lower case; number words as digits; no articles; apostrophes put back into contractions; punctuation dropped where it
-    touches a space, else made a space; a period stays only before a digit, a comma in a number is dropped.
+    Lower case; number words as digits; no articles; apostrophes put back into contractions; punctuation dropped
+    where it touches a space, else made a space; a period stays only before a digit, a comma in a number is dropped.
     """
     text = answer.replace("\n", " ").replace("\t", " ").strip()
     out = text

@@ -1,0 +1,29 @@
+"""The command line: `midstream train | ask | eval | info`. Owns arguments and words; every command calls the library.
+
+Nothing heavy is imported before a command runs, so that `--help` answers at once.
+"""
+
+import typer
+
+from midstream.cli.ask import ask
+from midstream.cli.evaluate import evaluate
+from midstream.cli.info import info
+from midstream.cli.train import train
+
+app = typer.Typer(
+    name="midstream",
+    help="Give an unmodified language model eyes: its new tokens join mid-stream, at the layer where that pays.",
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+app.command("train")(train)
+app.command("ask")(ask)
+app.command("eval")(evaluate)
+app.command("info")(info)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()

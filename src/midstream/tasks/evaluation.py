@@ -1,0 +1,156 @@
+"""Evaluation beside its controls. Owns greedy answering in batches and the table of results; scores live in `metrics`.
+
+accuracy    the trained model
+ceiling     the language model alone, told in words what the picture shows   (more cannot be expected of eyes)
+blind       no picture                                                       (what the question gives away)
+shuffled    another row's picture                                            (what any picture gives away)
+untrained   the same model with fresh connectors                             (what the training added)
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from midstream.data.rows import Row
+from midstream.errors import InputError
+from midstream.modality import LoadedModality, Modality
+from midstream.modeling import MidstreamForCausalLM
+from midstream.processing import MidstreamProcessor
+from midstream.progress import Report, silent
+from midstream.provenance import provenance
+from midstream.tasks.metrics import METRICS
+from midstream.tasks.questions import Question, blind, data_hash, described, questions_of, shuffled
+
+
+def evaluate(
+    model: MidstreamForCausalLM,
+    processor: MidstreamProcessor,
+    rows: Sequence[Row],
+    *,
+    metric: str = "exact",
+    history: bool = False,
+    batch_size: int = 64,
+    max_new_tokens: int = 16,
+    seed: int = 0,
+    controls: bool = True,
+    report: Report = silent,
+    **facts: Any,
+) -> dict[str, Any]:
+    """Ask every question of the rows and score the answers.
+
+    Args:
+        model: see `midstream.modeling`; it is left as it was.
+        processor: the model's.
+        rows: see `midstream.data.rows`.
+        metric: `exact`, `vqa` or `f1`.
+        history: whether later questions see the turns before them.
+        batch_size: prompts that are answered together, padded on the left.
+        max_new_tokens: longest answer.
+        seed: of the exchange of pictures and of the fresh connectors.
+        controls: measure ceiling, blind, shuffled and untrained too.
+        report: told how many answers are there.
+        facts: added to the provenance.
+
+    Returns:
+        accuracy, by_type, ceiling, blind, shuffled, untrained (each 0..1, None where it cannot be had), n, metric,
+        provenance.
+
+    Raises:
+        InputError: no rows, or an unknown metric.
+    """
+    if metric not in METRICS:
+        raise InputError(f"unknown metric {metric!r}; choose one of {', '.join(METRICS)}")
+    questions = [question for row in rows for question in questions_of(row, history)]
+    if not questions:
+        raise InputError("there is nothing to evaluate: the data have no rows")
+    conditions = _conditions(questions, seed) if controls else {"accuracy": questions}
+    total = len(questions) * (len(conditions) + controls)
+    asked = 0
+
+    def scores(name: str, batch: Sequence[Question]) -> list[float]:
+        nonlocal asked
+        found: list[float] = []
+        for start in range(0, len(batch), batch_size):
+            part = batch[start : start + batch_size]
+            answers = answer(model, processor, [question.messages for question in part], max_new_tokens)
+            found += [METRICS[metric](said, q.references) for said, q in zip(answers, part, strict=True)]
+            asked += len(part)
+            report("evaluating", asked, total, name)
+        return found
+
+    by_condition = {name: scores(name, batch) for name, batch in conditions.items()}
+    result: dict[str, Any] = {"accuracy": _mean(by_condition["accuracy"])}
+    result["by_type"] = _by_type(questions, by_condition["accuracy"])
+    result |= {name: _mean(by_condition.get(name)) for name in ("ceiling", "blind", "shuffled")}
+    result["untrained"] = None
+    if controls:
+        with untrained(model, seed):
+            result["untrained"] = _mean(scores("untrained", questions))
+    facts = {"seed": seed, "data_hash": data_hash(questions), **facts}
+    return result | {"n": len(questions), "metric": metric, "provenance": provenance(**facts)}
+
+
+def _conditions(questions: list[Question], seed: int) -> dict[str, list[Question]]:
+    conditions = {"accuracy": questions, "blind": [blind(question) for question in questions]}
+    if all(question.description is not None for question in questions):
+        conditions["ceiling"] = [described(question) for question in questions]
+    exchanged = shuffled(questions, seed)
+    return conditions if exchanged is None else conditions | {"shuffled": exchanged}
+
+
+def _mean(scores: Sequence[float] | None) -> float | None:
+    return round(sum(scores) / len(scores), 4) if scores else None
+
+
+def _by_type(questions: Sequence[Question], scores: Sequence[float]) -> dict[str, float | None]:
+    kinds: dict[str, list[float]] = {}
+    for question, score in zip(questions, scores, strict=True):
+        kinds.setdefault(question.kind, []).append(score)
+    return {kind: _mean(kinds[kind]) for kind in sorted(kinds)}
+
+
+def answer(
+    model: MidstreamForCausalLM, processor: MidstreamProcessor, prompts: Sequence[Sequence[Any]], max_new_tokens: int
+) -> list[str]:
+    """Greedy answers to conversations, in one batch.
+
+    Args:
+        prompts: conversations that end with a user turn.
+
+    Raises:
+        InputError: media and slots do not match, or a file cannot be read.
+    """
+    batch = processor.apply_chat_template([list(prompt) for prompt in prompts], add_generation_prompt=True)
+    assert not isinstance(batch, str)
+    inputs = {key: value.to(model.device) for key, value in batch.items()}
+    ids = model.generate(
+        **inputs,
+        max_new_tokens=max_new_tokens,
+        do_sample=False,
+        temperature=None,
+        top_p=None,
+        top_k=None,
+        pad_token_id=processor.tokenizer.pad_token_id,
+    )
+    new = ids[:, inputs["input_ids"].shape[1] :]
+    return [text.strip() for text in processor.tokenizer.batch_decode(new, skip_special_tokens=True)]
+
+
+@contextmanager
+def untrained(model: MidstreamForCausalLM, seed: int = 0) -> Iterator[None]:
+    """The model with freshly initialised connectors, for the length of a `with` block."""
+    trained = {name: tensor.detach().clone() for name, tensor in model.trained_tensors().items()}
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        for name, part in model.modalities.items():
+            assert isinstance(part, LoadedModality)
+            settings = model.config.modalities[name]
+            encoder = part.encoder.model if part.encoder is not None else None
+            fresh = Modality.from_dict(settings, encoder).build(name, model.engine.anatomy)
+            part.connector.load_state_dict(fresh.connector.state_dict())
+    try:
+        yield
+    finally:
+        model.load_trained(trained, "the trained connectors")
