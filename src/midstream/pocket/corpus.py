@@ -27,7 +27,6 @@ from midstream.pocket.tokenizer import PATTERN
 from midstream.pocket.world import COLOURS, PLACES, SHAPES, SIZES, Scene, sample_scene
 
 PROSE_SHARE: Final = 0.11
-EASY_BATCHES: Final = 250  # the first batches speak of scenes with one or two things: binding starts sooner
 _WORDS: Final = re.compile(PATTERN)
 _ATTRIBUTES: Final = frozenset((*COLOURS, *SHAPES, *SIZES, *PLACES))
 
@@ -40,18 +39,37 @@ class Chunk(NamedTuple):
     plain: float
 
 
+class Stage(NamedTuple):
+    """How hard the documents are from batch ``first`` on."""
+
+    first: int
+    most: int  # things in a scene
+    plain: bool  # two grammars instead of six
+    restated: float  # chance of a restatement
+    twice: float  # chance that a restated scene is restated once more
+
+
+# Binding is learnt sooner from few things said twice over in two grammars; the rest is then quickly added.
+STAGES: Final = (
+    Stage(0, 2, True, 1.0, 1.0),
+    Stage(300, 3, True, 1.0, 1.0),
+    Stage(700, 4, True, 0.8, 0.5),
+    Stage(1000, 4, False, 0.5, 0.3),
+)
+
+
 def _turn(question: language.Question) -> list[Chunk]:
     answer = Chunk(f" {question.answer}", 1.0, 0.3 if question.kind == language.DESCRIBE else 1.0)
     return [Chunk(f"Question: {question.text}\nAnswer:", 0.04, 0.04), answer, Chunk("\n", 0.3, 0.3)]
 
 
-def opening(scene: Scene, rng: random.Random) -> list[Chunk]:
-    """Description, and in six documents of ten its restatement or a caption."""
-    chunks = [Chunk(language.describe(scene, rng) + "\n", 0.05, 0.05)]
-    draw = rng.random()
-    if draw < 0.5:
-        chunks.append(Chunk(language.describe(scene, rng) + "\n", 1.0, 0.1))
-    elif draw < 0.6:
+def opening(scene: Scene, rng: random.Random, stage: Stage = STAGES[-1]) -> list[Chunk]:
+    """Description, and sometimes restatements or a caption."""
+    chunks = [Chunk(language.describe(scene, rng, stage.plain) + "\n", 0.05, 0.05)]
+    if rng.random() < stage.restated:
+        for _ in range(1 + (rng.random() < stage.twice)):
+            chunks.append(Chunk(language.describe(scene, rng, stage.plain) + "\n", 1.0, 0.1))
+    elif rng.random() < 0.2:
         chunks.append(Chunk(language.caption(scene, rng) + "\n", 1.0, 0.1))
     return chunks
 
@@ -95,11 +113,11 @@ class Corpus:
             row[1].extend(weights)
         return True
 
-    def _scene_row(self, rng: random.Random, most: int) -> tuple[list[int], list[float]]:
+    def _scene_row(self, rng: random.Random, stage: Stage) -> tuple[list[int], list[float]]:
         row: tuple[list[int], list[float]] = ([], [])
         while len(row[0]) < self._row_tokens - 75:
-            scene = sample_scene("train", rng.getrandbits(40), self._seed, most=most)
-            if not self._fill(row, opening(scene, rng)):
+            scene = sample_scene("train", rng.getrandbits(40), self._seed, most=stage.most)
+            if not self._fill(row, opening(scene, rng, stage)):
                 break
             questions = language.ask_many(scene, rng, rng.randint(5, 14))
             if rng.random() < 0.35:
@@ -125,11 +143,11 @@ class Corpus:
     def batch(self, index: int, rows: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Batch ``index``: ids and weights, both ``[rows, row_tokens]``; padding has weight 0."""
         rng = random.Random(f"{self._seed}/{index}")
-        most = 2 if index < EASY_BATCHES else 4
+        stage = [stage for stage in STAGES if stage.first <= index][-1]
         ids_BT = np.full((rows, self._row_tokens), self._tokenizer.pad_token_id, dtype=np.int64)
         weights_BT = np.zeros((rows, self._row_tokens), dtype=np.float32)
         for b in range(rows):
-            ids, weights = self._prose_row(rng) if rng.random() < PROSE_SHARE else self._scene_row(rng, most)
+            ids, weights = self._prose_row(rng) if rng.random() < PROSE_SHARE else self._scene_row(rng, stage)
             ids_BT[b, : len(ids)] = ids
             weights_BT[b, : len(ids)] = weights
         return ids_BT, weights_BT

@@ -29,7 +29,7 @@ from midstream.pocket.world import COLOURS, PLACES, SHAPES, SIZES, Bucket, Scene
 PATCH: Final = 8
 GRID: Final = IMAGE_SIZE // PATCH
 WIDTHS: Final = (len(SHAPES) + 1, len(COLOURS) + 1, len(SIZES) + 1)
-MEAN: Final = (0.481, 0.466, 0.467)
+MEAN: Final = (0.481, 0.466, 0.467)  # of the pictures, per channel, 0 to 1
 STD: Final = (0.143, 0.134, 0.140)
 BATCH: Final = 96
 MUON_LR: Final = 4e-3
@@ -78,7 +78,8 @@ def tagged_batch(bucket: Bucket, index: int, seed: int, size: int = BATCH) -> Ta
         patch, cell = tags(scene, spots)
         patches.append(patch)
         cells.append(cell)
-    scaled = (np.stack(pixels).astype(np.float32) / 255 - np.float32(MEAN)) / np.float32(STD)
+    scaled = np.stack(pixels).astype(np.float32) / np.float32(255)
+    scaled = (scaled - np.array(MEAN, np.float32)) / np.array(STD, np.float32)
     channels_first = torch.from_numpy(np.ascontiguousarray(scaled.transpose(0, 3, 1, 2)))
     return Tagged(channels_first, torch.from_numpy(np.stack(patches)), torch.from_numpy(np.stack(cells)))
 

@@ -54,11 +54,17 @@ _GRAMMARS: Final[tuple[Callable[[Thing], str], ...]] = (
 )
 
 
-def describe(scene: Scene, rng: random.Random) -> str:
-    """A full description (every attribute of every thing) in a random grammar and order."""
+def describe(scene: Scene, rng: random.Random, plain: bool = False) -> str:
+    """A full description (every attribute of every thing) in a random grammar and order.
+
+    Args:
+        scene: what to describe.
+        rng: decides grammar and order.
+        plain: only the two plainest grammars, never mixed.
+    """
     things = rng.sample(scene.things, len(scene.things))
-    grammar = rng.choice(_GRAMMARS)
-    mixed = rng.random() < 0.25
+    grammar = rng.choice(_GRAMMARS[:3:2] if plain else _GRAMMARS)
+    mixed = not plain and rng.random() < 0.25
     clauses = [(rng.choice(_GRAMMARS) if mixed else grammar)(thing) for thing in things]
     if grammar is _GRAMMARS[0] and not mixed:
         return ", ".join(clauses) + "."

@@ -55,7 +55,7 @@ class BatchedMuon(torch.optim.Optimizer):
                 if p.grad is not None:
                     by_shape[p.shape].append(p)
             for shape, matrices in by_shape.items():
-                grads = [p.grad for p in matrices]
+                grads = [p.grad for p in matrices if p.grad is not None]
                 moments = [self.state[p].setdefault("momentum", torch.zeros_like(p)) for p in matrices]
                 torch._foreach_lerp_(moments, grads, 1 - group["momentum"])
                 look = torch._foreach_lerp(grads, moments, group["momentum"])
