@@ -243,9 +243,10 @@ class MidstreamForCausalLM(PreTrainedModel, GenerationMixin):
     ) -> dict[str, Any]:
         """Keep the text columns that are new; media go with the first step, or with every step without a cache."""
         memory = Memory.of(past_key_values)
-        mask = kwargs.get("attention_mask")
-        if is_first_iteration and memory and mask is not None and mask.shape[1] == input_ids.shape[1]:
-            next_sequence_length = input_ids.shape[1] - memory.text_length
+        if is_first_iteration and memory and next_sequence_length is not None:
+            # Transformers counted what layer 0 holds, which may be more than text
+            text = input_ids if kwargs.get("inputs_embeds") is None else kwargs["inputs_embeds"]
+            next_sequence_length = text.shape[1] - memory.text_length
         if use_cache and not is_first_iteration:
             self._pop_media(kwargs)
         return super().prepare_inputs_for_generation(
@@ -257,6 +258,20 @@ class MidstreamForCausalLM(PreTrainedModel, GenerationMixin):
             **kwargs,
         )
 
+    @staticmethod
+    def create_masks_for_generate(attention_mask: Tensor | None = None, **kwargs: Any) -> Tensor | None:
+        """Leave the 2-D padding mask as it is: the engine makes masks layer by layer."""
+        return attention_mask
+
+    def _prepare_static_cache(self, *args: Any, max_cache_len: int, model_kwargs: dict[str, Any], **kwargs: Any) -> Any:
+        """A static cache with room for the tokens beside the text."""
+        media, text = self._pop_media(dict(model_kwargs)), torch.empty(1, 1, device=self.device)
+        cargo = self._load(media, text, None, first=True)
+        room = sum(load.count for load in cargo.values())
+        return super()._prepare_static_cache(
+            *args, max_cache_len=max_cache_len + room, model_kwargs=model_kwargs, **kwargs
+        )
+
     def _validate_model_kwargs(self, model_kwargs: dict[str, Any]) -> None:
         rest = dict(model_kwargs)
         self._pop_media(rest)
@@ -265,7 +280,9 @@ class MidstreamForCausalLM(PreTrainedModel, GenerationMixin):
     def _pop_media(self, kwargs: dict[str, Any]) -> dict[str, dict[str, Tensor]]:
         """Take the modality inputs out of `kwargs`: name -> {slots, pixel_values | features | tokens}."""
         media: dict[str, dict[str, Tensor]] = {}
-        for name in self.modalities:
+        for name, modality in self.modalities.items():
+            if modality.encoder is None:
+                continue
             prefix = f"{name}_"
             given = {key.removeprefix(prefix): kwargs.pop(key) for key in list(kwargs) if key.startswith(prefix)}
             given = {key: value for key, value in given.items() if value is not None}

@@ -43,9 +43,22 @@ class Anatomy:
     embedding: nn.Module
     width: int
 
+    @property
+    def takes_positions(self) -> bool:
+        """Whether the LM is told where its columns stand; others count by themselves."""
+        return True
+
     def width_at(self, layer: int) -> int:
         """Width of what enters at the input of `layer`: OPT-350M embeds into fewer dimensions than its layers have."""
         return self.embedding.weight.shape[1] if layer == 0 else self.width  # type: ignore[union-attr,index]
+
+    def measured_layer(self, layer: int) -> int:
+        """The layer by whose cache the stack sizes the mask of `layer`: the first that keeps all keys, or does not.
+
+        As `find_first_full_attention_index` and `create_sliding_window_causal_mask` of Transformers do.
+        """
+        keeps_all = [kind == "full_attention" for kind in self.kinds]
+        return keeps_all.index(keeps_all[layer])
 
     def mask(self, layer: int, hidden_BWD: Tensor, mask_BK: Tensor, cache: Any, positions_BW: Tensor) -> Any:
         """The attention mask of one layer for the sequence it sees, in the form its attention implementation wants."""

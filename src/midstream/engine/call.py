@@ -51,6 +51,26 @@ class Memory:
         """The memory that came with a cache, or None for one that only text has passed."""
         return getattr(cache, "midstream_memory", None)
 
+    def in_step_with(self, cache: Any, groups: tuple[Group, ...]) -> "Memory":
+        """This memory, cut to what `cache` holds: assisted decoding takes the last text columns out of every layer.
+
+        Raises:
+            InputError: the layers lost different numbers of keys, so that what is left would be read at wrong places;
+                or the cache was filled under another schedule.
+        """
+        if not set(self.masks) >= set(groups):
+            raise InputError("the cache was filled under another schedule; start again with an empty one")
+        lost = {self.masks[group].shape[1] - int(cache.get_seq_length(layer)) for layer, group in enumerate(groups)}
+        if lost == {0}:
+            return self
+        if len(lost) > 1 or min(lost) < 0:
+            raise InputError(
+                f"the layers of the cache hold {sorted(lost)} keys fewer than were put there; something cropped "
+                "or filled them one by one; start again with an empty cache"
+            )
+        kept = -lost.pop()
+        return Memory(self.text_length + kept, {group: mask[:, :kept] for group, mask in self.masks.items()})
+
     def attach(self, cache: Any) -> None:
         """Let `cache` carry this memory to the next call (and through deep copies)."""
         cache.midstream_memory = self
@@ -65,16 +85,11 @@ class Call:
         text_mask_BK: padding mask over past and new text columns.
         length: how many of them are new.
         cache: the LM's cache, or None.
-
-    Raises:
-        InputError: the cache was filled under another schedule.
     """
 
     def __init__(self, owner: Owner, cargo: dict[str, Cargo], text_mask_BK: Tensor, length: int, cache: Any) -> None:
         self.owner, self.cargo, self.cache = owner, cargo, cache
         memory = Memory.of(cache)
-        if memory and not set(memory.masks) >= set(owner.groups):
-            raise InputError("the cache was filled under another schedule; start again with an empty one")
         start = text_mask_BK.shape[1] - length
         self.items = Items(text_mask_BK[:, start:], cargo, start)
         self.layouts: dict[Group, Layout] = {}

@@ -89,7 +89,7 @@ class Engine:
             The LM's output, with one position for each of the T text columns.
 
         Raises:
-            InputError: a slot lies outside the text.
+            InputError: a slot lies outside the text, or the cache does not belong to these schedules.
         """
         text = input_ids if input_ids is not None else inputs_embeds
         assert text is not None, "the LM needs input_ids or inputs_embeds"
@@ -105,6 +105,9 @@ class Engine:
                 past_key_values=past_key_values,
                 **kwargs,
             )
+        if memory and not torch.compiler.is_compiling():
+            memory = memory.in_step_with(past_key_values, self.groups)
+            memory.attach(past_key_values)
         past = memory.text_length if memory else int(past_key_values.get_seq_length()) if past_key_values else 0
         text_mask = _text_mask(attention_mask, text, past)
         if kwargs.get("use_cache") and past_key_values is None:
@@ -152,7 +155,8 @@ def _check_slots(cargo: dict[str, Cargo], text_mask_BK: Tensor) -> None:
     for name, load in cargo.items():
         if load.slots_BS.shape[0] != rows:
             raise InputError(f"{name}_slots has {load.slots_BS.shape[0]} rows, but the text has {rows}")
-        if load.count and int(load.slots_BS.max()) > columns:
+        if load.count and int(load.slots_BS.max()) >= columns:
             raise InputError(
-                f"{name}_slots names column {int(load.slots_BS.max())}, but the text has columns 0..{columns - 1}"
+                f"{name}_slots names column {int(load.slots_BS.max())}, but the text has columns 0..{columns - 1}; "
+                f"text must follow a slot, or nothing reads its tokens"
             )

@@ -24,7 +24,9 @@ class LayerHook:
         self.before = engine.groups[layer - 1] if layer else self.base
         written = any(schedule.level_written_at(layer) is not None for schedule in engine.schedules.values())
         self.rewrites = layer > 0 and (written or self.group != self.before)
-        self.idle = self.group == self.base and not self.rewrites
+        measured = engine.groups[engine.anatomy.measured_layer(layer)]
+        self.widens = self.group != self.base or measured != self.base  # else the stack's own mask fits
+        self.idle = not (self.rewrites or self.widens)
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         call = current(self.engine)
@@ -34,7 +36,7 @@ class LayerHook:
         hidden = bound["hidden_states"]
         if call.cargo and self.rewrites:
             hidden = bound["hidden_states"] = splice(self.engine, call, self.layer, hidden, self.before)
-        if self.group != self.base:
+        if self.widens:
             self._widen(call, bound, hidden)
         return (), bound
 
