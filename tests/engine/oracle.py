@@ -47,7 +47,7 @@ def text_logits(made: MidstreamForCausalLM, row: Row, allowed: Allowed | None = 
         allowed: replaces the mask of a layer, given the layer and the right mask; for published mistakes.
     """
     schedules = {name: Schedule.from_dict(part["schedule"]) for name, part in made.config.modalities.items()}
-    tokens = {name: _tokens(made, name, row) for name in schedules}
+    tokens = {name: tokens_of(made, name, row) for name in schedules}
     items = merged(row, {name: [len(slot[0]) for slot in slots] for name, slots in tokens.items()}, list(schedules))
     config, layers = made.lm.config, range(made.lm.config.num_hidden_layers)
     live = [[item.sense is None or schedules[item.sense].is_live(layer) for item in items] for layer in layers]
@@ -62,7 +62,7 @@ def text_logits(made: MidstreamForCausalLM, row: Row, allowed: Allowed | None = 
     for layer in layers:
         if layer:
             hidden = overwrite(hidden, items, tokens, schedules, layer)
-        mask = causal(live[layer], _window(config, layer))
+        mask = causal(live[layer], window_of(config, layer))
         if allowed is not None:
             mask = allowed(layer, mask)
         hidden = step(made.lm, layer, hidden, positions(items, made.config.positions, live[layer]), mask)
@@ -116,7 +116,7 @@ def overwrite(
     return hidden
 
 
-def _tokens(made: MidstreamForCausalLM, name: str, row: Row) -> list[Tensor]:
+def tokens_of(made: MidstreamForCausalLM, name: str, row: Row) -> list[Tensor]:
     """For each slot what the connector gives, (V, K, D)."""
     modality = made.modalities[name]
     if modality.encoder is None:
@@ -125,7 +125,7 @@ def _tokens(made: MidstreamForCausalLM, name: str, row: Row) -> list[Tensor]:
     return [modality.connector(modality.encoder(pixel_values=picture))[0] for picture in pictures]
 
 
-def _window(config: Any, layer: int) -> int | None:
+def window_of(config: Any, layer: int) -> int | None:
     if getattr(config, "layer_types", None):
         return config.sliding_window if config.layer_types[layer] == "sliding_attention" else None
     return getattr(config, "sliding_window", None)

@@ -55,7 +55,7 @@ def _broken(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
         right_merge = oracle.merged
         monkeypatch.setattr(oracle, "merged", lambda row, *rest: right_merge(_late(row), *rest))
     elif part == "window":
-        monkeypatch.setattr(oracle, "_window", lambda config, layer: 7)
+        monkeypatch.setattr(oracle, "window_of", lambda config, layer: 7)
 
 
 def _late(row: cases.Row) -> cases.Row:
