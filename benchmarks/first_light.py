@@ -56,12 +56,12 @@ def run_cell(cell: dict[str, Any], threads: int, n: int) -> dict[str, Any]:
         "seconds": round(seconds, 1),
         "train": trained,
         "eval": evaluated,
-        "trained_parameters": info["trained"],
+        "trained_parameters": sum(part["trained"] for part in info["parts"]),
     }
 
 
 def _midstream(arguments: list[str], environment: dict[str, str]) -> dict[str, Any]:
-    command = [sys.executable, "-m", "midstream.cli", *arguments]
+    command = [sys.executable, "-m", "midstream", *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr[-2000:]}")

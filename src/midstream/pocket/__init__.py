@@ -15,7 +15,7 @@ from midstream.pocket.world import Scene, Thing, make_scene
 
 __all__ = [
     "Row", "Scene", "Split", "Thing", "described", "encoder_path", "example", "examples", "lm_path", "make_scene",
-    "render", "scene_of",
+    "model_path", "render", "scene_of",
 ]  # fmt: skip
 
 _WEIGHTS = Path(__file__).parent / "weights"
@@ -29,3 +29,8 @@ def lm_path() -> Path:
 def encoder_path() -> Path:
     """Folder of the shipped image encoder (ViT) and its image processor."""
     return _WEIGHTS / "encoder"
+
+
+def model_path() -> Path:
+    """Folder of the shipped model: the `best` recipe's connector between the two, as `save_pretrained` wrote it."""
+    return _WEIGHTS / "model"
