@@ -10,7 +10,7 @@ export TOKENIZERS_PARALLELISM = false
 .PHONY: demo test lint format pocket clean
 
 demo: $(STAMP)  ## train deep_insert, evaluate it, ask it about pictures; leaves the model in runs/demo
-	$(BIN)/python -m midstream.demo
+	$(BIN)/midstream demo
 
 test: lint  ## everything that CI runs
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q

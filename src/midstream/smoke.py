@@ -1,7 +1,8 @@
-"""`--smoke`: any recipe in seconds, without a hub. Owns the stand-ins: random models of the same architectures and depth but
-tiny width, written in Hugging Face format, and a few generated rows in the data set's own layout on disk.
+"""`--smoke`: any recipe in seconds, without a hub.
 
-From there on nothing knows that it is a smoke run: the same loading, training, saving and evaluating code runs.
+Owns the stand-ins: random models of the same architectures, equally deep but tiny in width, in Hugging Face format, and
+a few generated rows in the layout of the data set on disk. From there on nothing knows that it is a smoke run: the same
+loading, training, saving and evaluating code runs.
 """
 
 import json
@@ -12,7 +13,9 @@ import torch
 from PIL import Image
 
 from midstream import pocket
+from midstream.data.formats import read_jsonl
 from midstream.errors import InputError
+from midstream.media import load_image
 from midstream.recipe import Recipe, parse_recipe
 
 ROWS = 8
@@ -176,10 +179,10 @@ def _datasets(root: Path, recipe: Recipe) -> dict[str, Any]:
     files = _jsonl(root / "rows", recipe)
     splits = {}
     for split in ("train", "validation"):
-        rows = [json.loads(line) for line in Path(files[split]).read_text(encoding="utf-8").splitlines()]
+        rows = list(read_jsonl(Path(files[split])))
         entries = []
         for row in rows:
-            picture = Image.open(root / "rows" / row["messages"][0]["content"][0].pop("image"))
+            picture = load_image(row["messages"][0]["content"][0].pop("image"))
             row["messages"][1]["content"] = [{"type": "text", "text": row["messages"][1]["content"]}]
             entries.append({"messages": row["messages"], "images": [picture]})
         splits[split] = datasets.Dataset.from_list(entries)

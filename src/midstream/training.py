@@ -10,6 +10,7 @@ Weights are safetensors. `Trainer` keeps optimiser, LR schedule and RNG state wi
 `weights_only=True`, so no pickled code runs.
 """
 
+import errno
 import json
 import shutil
 import time
@@ -37,6 +38,7 @@ from midstream.training_callbacks import COMPLETE, CompleteMark, Interrupted, In
 
 RECIPE_NAME = "recipe.yaml"
 REPORT_NAME = "training.json"
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.EACCES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ def train(
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
             interruption.check(trainer.state.global_step, recipe.training.steps)
     except (OSError, SafetensorError, RuntimeError) as error:
-        if not _is_disk_trouble(error, partial):
+        if not _is_disk_trouble(error):
             raise
         reason = " ".join(str(error).split())
         raise InputError(
@@ -115,7 +117,10 @@ def train(
     finally:
         _clean(partial)
     seconds = time.perf_counter() - started
-    _save(trainer, recipe, out, seconds)
+    try:
+        _save(trainer, recipe, out, seconds)
+    except InputError as error:
+        raise InputError(f"{error}; the finished run is kept in {partial}, save it with --resume") from None
     shutil.rmtree(partial, ignore_errors=True)
     return TrainingResult(out, trainer.state.global_step, seconds, _last_loss(trainer))
 
@@ -261,8 +266,8 @@ def _interrupted(stop: KeyboardInterrupt, partial: Path) -> Interrupted:
     return Interrupted(f"stopped; {kept.name} is kept, go on with the same command and --resume")
 
 
-def _is_disk_trouble(error: Exception, folder: Path) -> bool:
+def _is_disk_trouble(error: Exception) -> bool:
     """Whether an error is about writing: torch reports a full disk as a RuntimeError of its zip writer."""
-    if isinstance(error, OSError | SafetensorError):
-        return True
-    return "PytorchStreamWriter" in str(error) or shutil.disk_usage(folder).free == 0
+    if isinstance(error, OSError):
+        return error.errno in DISK_ERRORS
+    return isinstance(error, SafetensorError) or "PytorchStreamWriter" in str(error)

@@ -1,4 +1,4 @@
-"""The command line: `midstream train | ask | eval | info`. Owns arguments and words; every command calls the library.
+"""The command line: `midstream train | ask | eval | info | demo`. Owns arguments and words; commands call the library.
 
 Nothing heavy is imported before a command runs, so that `--help` answers at once.
 """
@@ -6,6 +6,7 @@ Nothing heavy is imported before a command runs, so that `--help` answers at onc
 import typer
 
 from midstream.cli.ask import ask
+from midstream.cli.demo import demo
 from midstream.cli.evaluate import evaluate
 from midstream.cli.info import info
 from midstream.cli.train import train
@@ -22,6 +23,7 @@ app.command("train")(train)
 app.command("ask")(ask)
 app.command("eval")(evaluate)
 app.command("info")(info)
+app.command("demo")(demo)
 
 
 def main() -> None:

@@ -58,8 +58,11 @@ def emit(result: dict[str, Any]) -> None:
 
 
 def show(text: Any) -> None:
-    """The result for people, on stdout."""
-    Console(soft_wrap=True).print(text, highlight=False)
+    """The result for people, on stdout. Plain text goes out as it is: what a model says is no markup."""
+    if isinstance(text, str):
+        typer.echo(text)
+    else:
+        Console(soft_wrap=True).print(text, highlight=False)
 
 
 def _finite(value: Any) -> Any:

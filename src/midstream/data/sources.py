@@ -57,7 +57,7 @@ def _files(data: "settings.Data", split: str) -> Rows:
     if path is None:
         there = ", ".join(name for name, found in named.items() if found is not None)
         raise InputError(
-            f"the recipe names no {split!r} data; it has {there}. Set data.{split} or choose another split"
+            f"the recipe names no {split!r} data, only {there}; name them in `data` or choose another split"
         )
     if isinstance(data, settings.LlavaData):
         return formats.read_llava(path, data.images)

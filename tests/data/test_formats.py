@@ -1,0 +1,167 @@
+"""Files on disk to rows: the real layouts are read, and the first bad entry is named by file, place and field."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+import runs
+from midstream.data.formats import read_coco_captions, read_jsonl, read_llava, read_vqav2
+from midstream.data.rows import check_row, media_of, text_of
+from midstream.data.sources import open_rows
+from midstream.errors import InputError
+from midstream.recipe import Recipe, parse_recipe
+from midstream.smoke import smoke
+
+SOURCES: dict[str, dict[str, Any]] = {
+    "jsonl": {"train": "unused"},
+    "llava": {"train": "unused", "images": "unused"},
+    "vqav2": {"root": "unused"},
+    "coco_captions": {"root": "unused"},
+    "datasets": {"path": "unused"},
+    "pocket": {},
+}
+
+
+def on_disk(kind: str, folder: Path) -> Recipe:
+    """A recipe whose data lie in `folder`, in the data set's own layout."""
+    tree = runs.recipe_tree(kind, **SOURCES[kind])
+    tree |= {"lm": "pocket", "modalities": {"image": {"encoder": "pocket", "schedule": {"preset": "prepend"}}}}
+    return smoke(parse_recipe(tree), folder)
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_every_format_gives_rows_with_a_picture_a_question_and_an_answer(kind: str, split: str, tmp_path: Path) -> None:
+    rows = open_rows(on_disk(kind, tmp_path).data, split, 5)
+    assert len(rows) == len(list(rows)) == 5
+    for index, row in enumerate(rows):
+        check_row(row, f"row {index}")
+        (picture,) = media_of(row)
+        assert isinstance(picture, Image.Image) or Path(picture).is_file()
+        assert text_of(row["messages"][0]["content"]) and row["messages"][1]["role"] == "assistant"
+        assert rows[index]["messages"][0]["role"] == row["messages"][0]["role"] == "user"
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+def test_unknown_splits_are_refused_by_name(kind: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="'tomorrow'"):
+        open_rows(on_disk(kind, tmp_path).data, "tomorrow")
+
+
+def test_limit_cuts_the_training_rows_only(tmp_path: Path) -> None:
+    data = on_disk("llava", tmp_path).data.model_copy(update={"limit": 3})
+    assert len(open_rows(data, "train")) == 3
+    assert len(open_rows(data, "validation")) == 8
+
+
+def test_vqav2_rows_keep_all_ten_answers_and_the_answer_type(tmp_path: Path) -> None:
+    row = read_vqav2(Path(on_disk("vqav2", tmp_path).data.root), "val")[1]  # type: ignore[union-attr]
+    assert row["id"] == "1001" and row["types"] == ["other"] and row["answers"] == [["green"] * 10]
+    assert media_of(row)[0].endswith("val2014/COCO_val2014_000000000001.jpg")
+
+
+def test_coco_rows_keep_every_caption(tmp_path: Path) -> None:
+    rows = read_coco_captions(Path(on_disk("coco_captions", tmp_path).data.root), "train")  # type: ignore[union-attr]
+    assert len(rows) == 8 and rows[0]["answers"] == [["something red"] * 5]
+
+
+def test_llava_markers_become_parts_and_later_turns_have_none(tmp_path: Path) -> None:
+    row = open_rows(on_disk("llava", tmp_path).data, "train")[1]
+    kinds = [[part["type"] for part in message["content"]] for message in row["messages"]]
+    assert kinds == [["image", "text"], ["text"], ["text"], ["text"]]
+
+
+def spoil(path: Path, change: Callable[[Any], Any]) -> None:
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+
+
+def deleted(entry: dict[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in entry.items() if name != key}
+
+
+def test_bad_llava_entries(tmp_path: Path) -> None:
+    data: Any = on_disk("llava", tmp_path).data
+    good = data.train.read_text()
+    for change, said in [
+        (lambda rows: [*rows[:2], deleted(rows[2], "conversations")], r"\[2\]: field `conversations` must be list"),
+        (lambda rows: [*rows[:1], deleted(rows[1], "image")], r"\[1\]: 1 <image> markers for 0 images"),
+        (lambda rows: [{**rows[0], "conversations": [{"from": "cat", "value": "x"}]}], "from is 'cat'"),
+        (lambda rows: [{**rows[0], "conversations": [{"from": "human"}]}], r"conversations\[0\]: field `value`"),
+        (lambda rows: [{**rows[0], "conversations": rows[0]["conversations"][:1]}], "no assistant turn"),
+        (lambda rows: [], "at least one entry"),
+    ]:
+        data.train.write_text(good)
+        spoil(data.train, change)
+        with pytest.raises(InputError, match=said) as caught:
+            read_llava(data.train, data.images)
+        assert str(data.train) in str(caught.value)
+
+
+def test_bad_vqav2_entries(tmp_path: Path) -> None:
+    root = Path(on_disk("vqav2", tmp_path).data.root)  # type: ignore[union-attr]
+    path = root / "v2_mscoco_val2014_annotations.json"
+    good = path.read_text()
+
+    def at(index: int, change: Callable[[dict[str, Any]], Any]) -> Callable[[Any], Any]:
+        def apply(content: Any) -> Any:
+            content["annotations"][index] = change(content["annotations"][index])
+            return content
+
+        return apply
+
+    for change, said in [
+        (at(3, lambda entry: deleted(entry, "answers")), r"annotations\[3\]: field `answers` must be list"),
+        (at(2, lambda entry: {**entry, "question_id": 7}), r"annotations\[2\].question_id is 7, which .* does not ask"),
+        (at(0, lambda entry: {**entry, "answers": ["red"]}), r"annotations\[0\].answers\[0\] must be an object"),
+        (lambda content: deleted(content, "annotations"), "field `annotations` must be list, but it is missing"),
+    ]:
+        path.write_text(good)
+        spoil(path, change)
+        with pytest.raises(InputError, match=said):
+            read_vqav2(root, "val")
+    path.unlink()
+    with pytest.raises(InputError, match=r"cannot be read \(No such file"):
+        read_vqav2(root, "val")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("{", "rows.jsonl:2: not JSON"),
+        ("[]", "rows.jsonl:2: a row must be an object"),
+        ('{"messages": []}', "rows.jsonl:2: field `messages` must be a list .* not empty"),
+        ('{"messages": [{"role": "cat", "content": "x"}]}', r"messages\[0\]`.role is 'cat'"),
+        ('{"messages": [{"role": "user", "content": 3}]}', r"messages\[0\]`.content must be text or a list"),
+        ('{"messages": [{"role": "user", "content": [{"type": "image"}]}]}', "is of type 'image' but has no `image`"),
+        ('{"messages": [{"role": "user", "content": " "}]}', "a user turn must say something"),
+        ('{"messages": [{"role": "user", "content": "x"}]}', "no assistant turn"),
+        (
+            '{"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}], "types": []}',
+            "field `types` has 0 entries for 1 assistant turns",
+        ),
+        (
+            '{"images": ["a.png"], "messages": [{"role": "user", "content": "x"}]}',
+            "field `images` has 1 images for 0 image parts",
+        ),
+    ],
+)
+def test_bad_lines_are_named_by_number_and_field(line: str, said: str, tmp_path: Path) -> None:
+    good = '{"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]}'
+    path = tmp_path / "rows.jsonl"
+    path.write_text(f"{good}\n{line}\n")
+    with pytest.raises(InputError, match=said):
+        read_jsonl(path)
+    path.write_text(f"{good}\n\n{good}\n")  # the control: without the bad line it reads, blank lines and all
+    assert len(read_jsonl(path)) == 2
+
+
+def test_an_images_column_fills_the_parts_in_order(tmp_path: Path) -> None:
+    content = [{"type": "image"}, {"type": "text", "text": "same?"}, {"type": "image"}]
+    messages = [{"role": "user", "content": content}, {"role": "assistant", "content": "no"}]
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps({"messages": messages, "images": ["a.png", "b.png"]}) + "\n")
+    assert media_of(read_jsonl(path)[0]) == [str(tmp_path / "a.png"), str(tmp_path / "b.png")]
