@@ -52,7 +52,7 @@ class MLPConnector(nn.Module):
 class ResamplerConnector(nn.Module):
     """Learned queries read the features by cross-attention (Flamingo's resampler, arXiv 2204.14198, section 2.1).
 
-    `queries` tokens come out whatever the number of features. All levels are read together, so one level comes out.
+    `queries` tokens come out whatever the number of features. All `levels` are read together, so one level comes out.
     """
 
     def __init__(
@@ -66,10 +66,6 @@ class ResamplerConnector(nn.Module):
         hidden: int | None = None,
     ) -> None:
         super().__init__()
-        if levels != 1:
-            raise InputError(
-                f"a resampler gives 1 level, the schedule asks for {levels}; use a linear or MLP connector"
-            )
         width = hidden or lm_width
         if width % heads:
             raise InputError(f"resampler width {width} is not divisible by heads={heads}; set hidden or heads")

@@ -88,6 +88,7 @@ class FrozenEncoder(nn.Module):
                     f"{-blocks - 1}..{blocks}"
                 )
         self._final_norm = _final_norm(self.model) if features.norm else None
+        self.train(False)
 
     @property
     def input_name(self) -> str:
@@ -167,10 +168,11 @@ def _tower(model: Any) -> Any:
 
 
 def _final_norm(model: nn.Module) -> nn.Module:
-    children = {name.rpartition(".")[2]: child for name, child in model.named_modules() if name.count(".") <= 1}
-    for name in FINAL_NORMS:
-        if name in children:
-            return children[name]
+    for depth in (0, 1):  # the shallowest: SigLIP's pooling head has a norm of its own
+        found = {name.rpartition(".")[2]: child for name, child in model.named_modules() if name.count(".") == depth}
+        for name in FINAL_NORMS:
+            if name in found:
+                return found[name]
     raise InputError(f"{type(model).__name__} has no final norm that is known; set features.norm to false")
 
 

@@ -65,9 +65,10 @@ class Modality:
         levels = len(spec.layers)
         outputs = 1 if settings["kind"] == "resampler" else levels
         if outputs < self.schedule.levels:
+            remedy = "use a linear or mlp connector" if outputs < levels else "name as many layers in features.layers"
             raise InputError(
-                f"the schedule of {name} writes {self.schedule.levels} levels, but the connector gives {outputs}; "
-                f"name {self.schedule.levels} encoder layers in features.layers"
+                f"the schedule of {name} writes {self.schedule.levels} levels, but its {settings['kind']} connector "
+                f"gives {outputs}; {remedy}"
             )
         return LoadedModality(
             encoder, build_connector(settings, encoder_width=encoder.width, lm_width=lm_width, levels=levels)

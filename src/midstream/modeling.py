@@ -314,23 +314,32 @@ class MidstreamForCausalLM(PreTrainedModel, GenerationMixin):
             layer.training = mode and getattr(layer, "gradient_checkpointing", False)
         return self
 
-    def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs: dict[str, Any] | None = None) -> None:
+    def gradient_checkpointing_enable(
+        self, gradient_checkpointing_kwargs: dict[str, Any] | None = None, **options: Any
+    ) -> None:
         """Recompute the LM's layers in backward.
+
+        Args:
+            gradient_checkpointing_kwargs: for `torch.utils.checkpoint.checkpoint`.
+            options: `every_n_layers` and `offload`, where Transformers knows them.
 
         Raises:
             InputError: reentrant checkpointing was asked for; it would lose the connectors' gradients.
         """
-        options = {"use_reentrant": False} | (gradient_checkpointing_kwargs or {})
-        if options["use_reentrant"]:
+        settings = {"use_reentrant": False} | (gradient_checkpointing_kwargs or {})
+        if settings["use_reentrant"]:
             raise InputError("use_reentrant=True loses the gradients of the connectors; use use_reentrant=False")
-        self.lm.gradient_checkpointing_enable(options)
+        newer = getattr(self.lm, "activation_checkpointing_enable", None)  # the name since 5.23
+        (newer or self.lm.gradient_checkpointing_enable)(settings, **options)
+        self.lm.disable_input_require_grads()  # or the layers below the entry would carry gradients for nothing
         for layer in self.engine.anatomy.layers:
             layer._gradient_checkpointing_func = rerunnable(layer, layer._gradient_checkpointing_func)
         self.train(self.training)
 
     def gradient_checkpointing_disable(self) -> None:
         """Undo `gradient_checkpointing_enable`."""
-        self.lm.gradient_checkpointing_disable()
+        newer = getattr(self.lm, "activation_checkpointing_disable", None)
+        (newer or self.lm.gradient_checkpointing_disable)()
         self.train(self.training)
 
     def get_input_embeddings(self) -> nn.Module:

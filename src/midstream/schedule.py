@@ -46,6 +46,10 @@ class Schedule:
     def __post_init__(self) -> None:
         if not self.writes:
             object.__setattr__(self, "writes", (Write(self.enter),))
+        numbers = [self.enter, *(number for write in self.writes for number in (write.layer, write.level))]
+        for number in numbers if self.leave is None else [*numbers, self.leave]:
+            if not isinstance(number, int) or isinstance(number, bool):
+                raise InputError(f"{number!r} is not a layer or level; those are whole numbers, counted from 0")
         if self.enter < 0:
             raise InputError(f"enter={self.enter} is not a layer; layers are counted from 0")
         if self.leave is not None and self.leave <= self.enter:
@@ -100,12 +104,17 @@ class Schedule:
         """Inverse of `to_dict`.
 
         Raises:
-            InputError: unknown keys.
+            InputError: unknown or missing keys, or values that make no schedule.
         """
         known = {"name", "enter", "leave", "writes"}
         if unknown := set(data) - known:
             raise InputError(f"unknown schedule keys {sorted(unknown)}; the keys are {sorted(known)}")
-        writes = tuple(Write(int(layer), int(level)) for layer, level in data.get("writes", ()))
+        if "enter" not in data:
+            raise InputError(f"a schedule must say where the tokens enter; its keys are {sorted(data)}")
+        try:
+            writes = tuple(Write(layer, level) for layer, level in data.get("writes", ()))
+        except (TypeError, ValueError):
+            raise InputError(f"writes must be pairs of a layer and a level, not {data['writes']!r}") from None
         return cls(data["enter"], data.get("leave"), writes, data.get("name", "custom"))
 
     def draw(self, num_layers: int) -> str:
