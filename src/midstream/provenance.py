@@ -69,4 +69,10 @@ def _machine() -> dict[str, Any]:
 
 
 def _command() -> str:
-    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    """What was typed, without the folders of this machine."""
+    return " ".join(_bare(argument) for argument in sys.argv)
+
+
+def _bare(argument: str) -> str:
+    key, equals, value = argument.rpartition("=")
+    return f"{key}{equals}{Path(value).name}" if value.startswith("/") else argument

@@ -31,7 +31,8 @@ class Progress(TrainerCallback):
             self._note = f"loss {float(logs['loss']):.4f}"
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """One step further."""
+        """One step further; the last one is always logged, however few there are."""
+        control.should_log = control.should_log or state.global_step == state.max_steps
         self._report("training", state.global_step, state.max_steps, self._note)
 
 

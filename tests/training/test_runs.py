@@ -65,6 +65,10 @@ def test_a_run_leaves_a_whole_model_and_nothing_else(straight: tuple[Recipe, Pat
     MidstreamForCausalLM.from_pretrained(model)
 
 
+def test_the_last_step_is_logged_however_few_there_are(tmp_path: Path) -> None:
+    assert train(runs.tiny_recipe(tmp_path / "parts", steps=1, log_every=50), tmp_path / "model").loss > 0
+
+
 def test_training_changes_the_connector_and_nothing_frozen(tmp_path: Path) -> None:
     from midstream.building import build_model
 
