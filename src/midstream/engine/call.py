@@ -4,7 +4,7 @@ A call travels in a context variable, never on a module: threads and interleaved
 calls need of it (`Memory`) travels with the cache.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
@@ -51,17 +51,20 @@ class Memory:
         """The memory that came with a cache, or None for one that only text has passed."""
         return getattr(cache, "midstream_memory", None)
 
-    def in_step_with(self, cache: Any, groups: tuple[Group, ...]) -> "Memory":
+    def in_step_with(self, cache: Any, groups: Mapping[int, Group]) -> "Memory":
         """This memory, cut to what `cache` holds: assisted decoding takes the last text columns out of every layer.
+
+        Args:
+            groups: the modalities that are live in each layer whose cache has a length.
 
         Raises:
             InputError: the layers lost different numbers of keys, so that what is left would be read at wrong places;
                 or the cache was filled under another schedule.
         """
-        if not set(self.masks) >= set(groups):
+        if not set(self.masks) >= set(groups.values()):
             raise InputError("the cache was filled under another schedule; start again with an empty one")
-        lost = {self.masks[group].shape[1] - int(cache.get_seq_length(layer)) for layer, group in enumerate(groups)}
-        if lost == {0}:
+        lost = {self.masks[group].shape[1] - int(cache.get_seq_length(layer)) for layer, group in groups.items()}
+        if lost <= {0}:
             return self
         if len(lost) > 1 or min(lost) < 0:
             raise InputError(

@@ -18,7 +18,7 @@ from transformers import DynamicCache, PreTrainedModel
 
 from midstream.engine.anatomy import Anatomy, dissect
 from midstream.engine.call import POSITION_RULES, Call, Memory, underway
-from midstream.engine.junctions import LayerHook, TakeOut, splice
+from midstream.engine.junctions import LayerHook, PlaceHook, TakeOut, splice
 from midstream.engine.placement import Cargo, Group, positions_from_mask
 from midstream.errors import InputError
 from midstream.schedule import Schedule
@@ -49,14 +49,18 @@ class Engine:
             for layer in range(depth)
         )
         self.union: Group = tuple(self.schedules)  # in the order of each group: it breaks ties
+        self.counted = {layer: self.groups[layer] for layer in self.anatomy.counted}
         self.traced: Call | None = None
         self._handles: list[Any] = []
         self._attach()
 
     def _attach(self) -> None:
         for index, layer in enumerate(self.anatomy.layers):
-            hook = LayerHook(self, index)
-            self._handles.append(layer.register_forward_pre_hook(hook, with_kwargs=True))
+            self._handles.append(layer.register_forward_pre_hook(LayerHook(self, index), with_kwargs=True))
+        if self.anatomy.places is not None:
+            hook = PlaceHook(self)
+            self._handles.append(self.anatomy.places.register_forward_pre_hook(hook.before, with_kwargs=True))
+            self._handles.append(self.anatomy.places.register_forward_hook(hook.after))
         first, last = self.groups[0], self.groups[-1]
         self._handles.append(self.anatomy.layers[-1].register_forward_hook(TakeOut(self, last, first)))
         self._handles.append(self.anatomy.stack.register_forward_hook(TakeOut(self, first, ())))
@@ -91,13 +95,16 @@ class Engine:
         Raises:
             InputError: a slot lies outside the text, or the cache does not belong to these schedules.
         """
+        if not isinstance(kwargs.get("logits_to_keep"), Tensor) and not kwargs.get("logits_to_keep"):
+            kwargs.pop("logits_to_keep", None)  # the default; not every LM knows the word
         text = input_ids if input_ids is not None else inputs_embeds
         assert text is not None, "the LM needs input_ids or inputs_embeds"
         memory = Memory.of(past_key_values)
         if not cargo and memory is None:
-            positions = position_ids if position_ids is not None else _text_positions(attention_mask, text.shape[1])
-            if positions is not None:
-                kwargs["position_ids"] = positions
+            if position_ids is None and self.anatomy.takes_positions:
+                position_ids = self._text_positions(text, attention_mask, past_key_values)
+            if position_ids is not None:
+                kwargs["position_ids"] = position_ids
             return lm(
                 input_ids=input_ids,
                 inputs_embeds=inputs_embeds,
@@ -106,7 +113,7 @@ class Engine:
                 **kwargs,
             )
         if memory and not torch.compiler.is_compiling():
-            memory = memory.in_step_with(past_key_values, self.groups)
+            memory = memory.in_step_with(past_key_values, self.counted)
             memory.attach(past_key_values)
         past = memory.text_length if memory else int(past_key_values.get_seq_length()) if past_key_values else 0
         text_mask = _text_mask(attention_mask, text, past)
@@ -120,18 +127,29 @@ class Engine:
             if inputs_embeds is None:
                 inputs_embeds = self.anatomy.embedding(input_ids)
             inputs_embeds, input_ids = splice(self, call, 0, inputs_embeds, ()), None
+        if self.anatomy.takes_positions:
+            kwargs["position_ids"] = call.positions[base] + self.anatomy.first_position
         with underway(self, call):
             output = lm(
                 input_ids=input_ids,
                 inputs_embeds=inputs_embeds,
                 attention_mask=call.masks[base],
-                position_ids=call.positions[base],
                 past_key_values=past_key_values,
                 **kwargs,
             )
         if past_key_values is not None:
             call.memory().attach(past_key_values)
         return output
+
+    def _text_positions(self, text: Tensor, attention_mask: Tensor | None, cache: Any) -> Tensor | None:
+        """What `generate` passes for text; without padding and cache the LM counts by itself, with a cache not each."""
+        if attention_mask is not None:
+            positions = positions_from_mask(attention_mask, text.shape[1])
+        elif cache is not None:
+            positions = (torch.arange(text.shape[1], device=text.device) + cache.get_seq_length())[None]
+        else:
+            return None
+        return positions + self.anatomy.first_position
 
 
 def _text_mask(attention_mask: Tensor | None, text: Tensor, past: int) -> Tensor:
@@ -143,11 +161,6 @@ def _text_mask(attention_mask: Tensor | None, text: Tensor, past: int) -> Tensor
             f"{text.shape[1]} are new; it must cover both"
         )
     return attention_mask.bool()
-
-
-def _text_positions(attention_mask: Tensor | None, length: int) -> Tensor | None:
-    """What `generate` passes for text with padding; without padding the LM counts by itself."""
-    return None if attention_mask is None else positions_from_mask(attention_mask, length)
 
 
 def _check_slots(cargo: dict[str, Cargo], text_mask_BK: Tensor) -> None:

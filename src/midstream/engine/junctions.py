@@ -32,10 +32,11 @@ class LayerHook:
         call = current(self.engine)
         if call is None or self.idle:
             return None
-        bound = dict(zip(self.engine.anatomy.arguments, args, strict=False)) | kwargs
-        hidden = bound["hidden_states"]
+        arguments = self.engine.anatomy.arguments[self.layer]
+        bound = dict(zip(arguments, args, strict=False)) | kwargs
+        hidden = bound[arguments[0]]
         if call.cargo and self.rewrites:
-            hidden = bound["hidden_states"] = splice(self.engine, call, self.layer, hidden, self.before)
+            hidden = bound[arguments[0]] = splice(self.engine, call, self.layer, hidden, self.before)
         if self.widens:
             self._widen(call, bound, hidden)
         return (), bound
@@ -45,9 +46,9 @@ class LayerHook:
         anatomy, group = self.engine.anatomy, self.group
         kind = anatomy.kinds[self.layer]
         positions = call.positions[group]
-        bound["attention_mask"] = call.once(
-            (group, "mask", kind),
-            lambda: anatomy.mask(self.layer, hidden, call.masks[group], call.cache, positions),
+        bound |= call.once(
+            (group, "masks", kind),
+            lambda: anatomy.masks(self.layer, hidden, call.masks[group], call.cache, positions),
         )
         if "position_ids" in bound:
             bound["position_ids"] = positions
@@ -55,6 +56,27 @@ class LayerHook:
             bound["position_embeddings"] = call.once(
                 (group, "rotary", kind), lambda: anatomy.rotary_embeddings(kind, hidden, positions)
             )
+
+
+class PlaceHook:
+    """Hooks of a position embedding: where the columns stand, for an LM whose forward is not told.
+
+    Such modules take the same positions for every row, (T,), and some of them add the row's axis; so the positions of
+    all rows go in as one row, (B * T,), and what comes out is cut into rows.
+    """
+
+    def __init__(self, engine: "Engine") -> None:
+        self.engine, self.group = engine, engine.groups[0]
+
+    def before(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The pre-hook."""
+        call = current(self.engine)
+        return None if call is None else (args, kwargs | {"position_ids": call.positions[self.group].flatten()})
+
+    def after(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Any:
+        """The hook."""
+        call = current(self.engine)
+        return None if call is None else output.reshape(*call.positions[self.group].shape, -1)
 
 
 class TakeOut:
