@@ -22,24 +22,28 @@ def load_image(source: Any) -> Image.Image:
     Raises:
         InputError: missing, empty, truncated, not an image, or more than `MAX_IMAGE_PIXELS` pixels.
     """
-    name = "the given bytes"
-    try:
-        if isinstance(source, Image.Image):
-            picture, name = source, "the given picture"
-        elif isinstance(source, bytes):
-            picture = Image.open(io.BytesIO(source))
-        elif isinstance(source, str | Path):
-            name = str(source)
-            picture = Image.open(_existing(Path(source)))
-        else:
-            raise InputError(f"an image must be a path, bytes or a PIL image, not {type(source).__name__}")
-        return _decode(picture, name)
-    except UnidentifiedImageError:
-        raise InputError(f"{name} is not an image that can be read; give a PNG, JPEG or WebP file") from None
-    except InputError:
-        raise
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f"{name} cannot be decoded ({error}); the file is damaged or incomplete") from None
+    name = str(source) if isinstance(source, str | Path) else "the given bytes or picture"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what a decoder mutters about a file it can read nevertheless
+        try:
+            return _decode(_opened(source), name)
+        except UnidentifiedImageError:
+            raise InputError(f"{name} is not an image that can be read; give a PNG, JPEG or WebP file") from None
+        except InputError:
+            raise
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            reason = str(error).partition("\n")[0]
+            raise InputError(f"{name} cannot be decoded ({reason}); the file is damaged or incomplete") from None
+
+
+def _opened(source: Any) -> Image.Image:
+    if isinstance(source, Image.Image):
+        return source
+    if isinstance(source, bytes):
+        return Image.open(io.BytesIO(source))
+    if isinstance(source, str | Path):
+        return Image.open(_existing(Path(source)))
+    raise InputError(f"an image must be a path, bytes or a PIL image, not {type(source).__name__}")
 
 
 def _existing(path: Path) -> Path:
@@ -58,9 +62,7 @@ def _decode(picture: Image.Image, name: str) -> Image.Image:
         )
     if width == 0 or height == 0:
         raise InputError(f"{name} is {width} x {height} pixels; a picture needs at least one")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        picture.load()
+    picture.load()
     picture = ImageOps.exif_transpose(picture)
     if picture.mode in {"I;16", "I;16B", "I;16L", "I"}:
         picture = picture.point(lambda value: value / 256).convert("L")
