@@ -47,14 +47,16 @@ class Stage(NamedTuple):
     plain: bool  # two grammars instead of six
     restated: float  # chance of a restatement
     twice: float  # chance that a restated scene is restated once more
+    kinds: tuple[str, ...] | None  # of questions; None: all
 
 
-# Binding is learnt sooner from few things said twice over in two grammars; the rest is then quickly added.
+# Binding is learnt sooner from few things, said twice over in two grammars, and without the questions that are coin
+# flips until one can bind; everything else is then quickly added.
+_LOOK_UP: Final = ("colour", "shape", "size", "place")
 STAGES: Final = (
-    Stage(0, 2, True, 1.0, 1.0),
-    Stage(300, 3, True, 1.0, 1.0),
-    Stage(700, 4, True, 0.8, 0.5),
-    Stage(1000, 4, False, 0.5, 0.3),
+    Stage(0, 3, True, 1.0, 0.5, _LOOK_UP),
+    Stage(500, 4, True, 0.8, 0.3, _LOOK_UP),
+    Stage(800, 4, False, 0.6, 0.2, None),
 )
 
 
@@ -119,13 +121,15 @@ class Corpus:
             scene = sample_scene("train", rng.getrandbits(40), self._seed, most=stage.most)
             if not self._fill(row, opening(scene, rng, stage)):
                 break
-            questions = language.ask_many(scene, rng, rng.randint(5, 14))
+            questions = language.ask_many(scene, rng, rng.randint(5, 14), stage.kinds)
             if rng.random() < 0.35:
                 questions.insert(rng.randint(0, len(questions)), language.ask_describe(scene, rng))
+            if rng.random() < (0.3 if stage.kinds is None else 1.0):
+                questions.insert(rng.randint(0, len(questions)), language.ask_thing(scene, rng))
             for question in questions:
                 self._fill(row, _turn(question))
             if len(row[0]) >= self._row_tokens - 75:  # no room for another scene worth reading: ask more about this one
-                for question in language.ask_many(scene, rng, 5):
+                for question in language.ask_many(scene, rng, 5, stage.kinds):
                     self._fill(row, _turn(question))
             if len(row[0]) < self._row_tokens:
                 row[0].append(self._tokenizer.eos_token_id)

@@ -78,9 +78,8 @@ def tagged_batch(bucket: Bucket, index: int, seed: int, size: int = BATCH) -> Ta
         patch, cell = tags(scene, spots)
         patches.append(patch)
         cells.append(cell)
-    scaled = np.stack(pixels).astype(np.float32) / np.float32(255)
-    scaled = (scaled - np.array(MEAN, np.float32)) / np.array(STD, np.float32)
-    channels_first = torch.from_numpy(np.ascontiguousarray(scaled.transpose(0, 3, 1, 2)))
+    scaled = (torch.from_numpy(np.stack(pixels)).float() / 255 - torch.tensor(MEAN)) / torch.tensor(STD)
+    channels_first = scaled.permute(0, 3, 1, 2).contiguous()
     return Tagged(channels_first, torch.from_numpy(np.stack(patches)), torch.from_numpy(np.stack(cells)))
 
 

@@ -9,7 +9,7 @@ and the same token wherever it stands. A question is only made when the scene an
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import combinations
 from typing import Final, NamedTuple
 
@@ -232,6 +232,12 @@ def ask_describe(scene: Scene, rng: random.Random) -> Question:
     return Question(DESCRIBE, text, canonical(scene))
 
 
+def ask_thing(scene: Scene, rng: random.Random) -> Question:
+    """What stands at a place, answered in full: not a test question, but the plainest reading exercise."""
+    thing = rng.choice(scene.things)
+    return Question(DESCRIBE, f"what is at {thing.place}?", f"{_noun(thing)}.")
+
+
 def ask(scene: Scene, rng: random.Random, kind: str | None = None) -> Question | None:
     """A question of a kind (random where None); None where the scene does not allow the one drawn."""
     kind = kind or rng.choices(QUESTION_TYPES, weights=_SHARES)[0]
@@ -248,13 +254,13 @@ def ask(scene: Scene, rng: random.Random, kind: str | None = None) -> Question |
     return makers[kind](scene, rng)
 
 
-def ask_many(scene: Scene, rng: random.Random, count: int) -> list[Question]:
-    """``count`` different questions about a scene, kinds mixed."""
+def ask_many(scene: Scene, rng: random.Random, count: int, kinds: Sequence[str] | None = None) -> list[Question]:
+    """Up to ``count`` different questions about a scene, of the given kinds (None: all kinds mixed)."""
     found: dict[str, Question] = {}
     for _ in range(20 * count):
         if len(found) == count:
             break
-        question = ask(scene, rng)
+        question = ask(scene, rng, rng.choice(kinds) if kinds else None)
         if question is not None:
             found.setdefault(question.text, question)
     return list(found.values())

@@ -34,6 +34,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default: auto)")
     parser.add_argument("--out", type=Path, help="folder to write (default: the shipped one)")
+    parser.add_argument("--layers", type=int, default=12, help="lm only (default: 12)")
+    parser.add_argument("--width", type=int, default=160, help="lm only, a multiple of 32 (default: 160)")
     parser.add_argument("--work", type=Path, help="lm only: folder for the resumable state (default: OUT with '.work')")
     return parser
 
@@ -50,6 +52,8 @@ def _provenance(arguments: argparse.Namespace, device: str, figures: dict[str, A
     command = (
         f"python -m midstream.pocket.pretrain {arguments.part} --minutes {arguments.minutes:g} --seed {arguments.seed}"
     )
+    if arguments.part == "lm":
+        command += f" --layers {arguments.layers} --width {arguments.width}"
     packages = ("torch", "transformers", "tokenizers", "numpy", "pillow")
     record = {
         "command": command,
@@ -74,7 +78,9 @@ def _train_lm(arguments: argparse.Namespace, device: str) -> None:
     from midstream.pocket import lm_evaluation, lm_training
 
     work = arguments.work or arguments.out.with_name(arguments.out.name + ".work")
-    model, tokenizer, figures = lm_training.train(arguments.minutes, arguments.seed, torch.device(device), work, _say)
+    model, tokenizer, figures = lm_training.train(
+        arguments.minutes, arguments.seed, torch.device(device), work, _say, shape=(arguments.layers, arguments.width)
+    )
     rows = lm_evaluation.described_scenes("test", 300, 8)
     _say("measuring with greedy generation on described test scenes")
     model.set_attn_implementation("sdpa")
