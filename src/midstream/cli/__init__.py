@@ -1,4 +1,4 @@
-"""The command line: `midstream train | ask | eval | info | demo`. Owns arguments and words; commands call the library.
+"""The command line: `midstream train | ask | eval | info | demo | compat`. Owns arguments and words, no work.
 
 Nothing heavy is imported before a command runs, so that `--help` answers at once.
 """
@@ -6,6 +6,7 @@ Nothing heavy is imported before a command runs, so that `--help` answers at onc
 import typer
 
 from midstream.cli.ask import ask
+from midstream.cli.compat import compat
 from midstream.cli.demo import demo
 from midstream.cli.evaluate import evaluate
 from midstream.cli.info import info
@@ -24,6 +25,7 @@ app.command("ask")(ask)
 app.command("eval")(evaluate)
 app.command("info")(info)
 app.command("demo")(demo)
+app.command("compat")(compat)
 
 
 def main() -> None:
