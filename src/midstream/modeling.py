@@ -9,6 +9,7 @@ arrive as keyword arguments named after them, batch first, so that beams expand 
     image_tokens        (B, S, V, K, D)     what the connector would have given
 """
 
+import json
 from collections.abc import Mapping
 from copy import deepcopy
 from pathlib import Path
@@ -117,7 +118,7 @@ class MidstreamForCausalLM(PreTrainedModel, GenerationMixin):
             for name, part in parts.items()
         }
         joined = cls(config, model, loaded)
-        joined.load_trained(load_weights(str(resolve(source))), str(source))
+        joined.load_trained(load_weights(str(resolve(source)), _trained_for(config)), str(source))
         return joined
 
     def load_trained(self, tensors: Mapping[str, Tensor], source: str) -> None:
@@ -172,7 +173,7 @@ class MidstreamForCausalLM(PreTrainedModel, GenerationMixin):
         with written_whole(save_directory) as folder:
             self.config.architectures = [type(self).__name__]
             self.config.save_pretrained(folder)
-            save_weights(folder, self.trained_tensors())
+            save_weights(folder, self.trained_tensors(), _trained_for(self.config))
         if kwargs.get("push_to_hub"):
             self.push_to_hub(kwargs.get("repo_id") or Path(save_directory).name, token=kwargs.get("token"))
 
@@ -353,6 +354,15 @@ class MidstreamForCausalLM(PreTrainedModel, GenerationMixin):
 
 def _count(module: nn.Module, trained: bool) -> int:
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad == trained)
+
+
+def _trained_for(config: MidstreamConfig) -> dict[str, str]:
+    """What connectors are good for and no other: the schedules, features and positions, as text to compare."""
+    noted = {"positions": config.positions}
+    for name, part in (config.modalities or {}).items():
+        noted[f"{name} schedule"] = json.dumps(part["schedule"], sort_keys=True)
+        noted[f"{name} features"] = json.dumps(part.get("features"), sort_keys=True)
+    return noted
 
 
 def _any_filled(given: Mapping[str, Tensor]) -> bool:
