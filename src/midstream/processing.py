@@ -127,8 +127,12 @@ class MidstreamProcessor:
             InputError: slots and media do not match in number, or nothing follows a slot that could read it.
         """
         texts = [text] if isinstance(text, str) else list(text)
+        if not texts:
+            raise InputError("there is no text; give at least one prompt")
         given = {"image": images, **kinds} if images is not None else kinds
         media_of = {name: _per_row(value, len(texts), name) for name, value in given.items()}
+        if not all(piece.strip() for piece in texts):
+            raise InputError("the text is empty; ask a question")
         rows = [self._encode([(piece, False)], special=True) for piece in texts]
         return self._batch(rows, [{n: m[i] for n, m in media_of.items()} for i in range(len(rows))], padding_side)
 
@@ -144,16 +148,21 @@ class MidstreamProcessor:
         Raises:
             InputError: as `__call__`; also an empty question or a modality the model lacks.
         """
+        if not messages or not all(messages):
+            raise InputError("there are no messages; a conversation has at least a question")
         batch = [messages] if isinstance(messages[0], Mapping) else messages
+        if any(not _says_something(conversation[-1]) for conversation in batch):
+            raise InputError("the last message is empty; ask a question")
         texts = [self._render(conversation, add_generation_prompt) for conversation in batch]
         if not kwargs.get("tokenize", True):
             return texts[0] if isinstance(messages[0], Mapping) else texts
-        rows = [self._encode([(text, False)]) for text in texts]
+        rows = [self._encode([(text, False)], special=not self.tokenizer.chat_template) for text in texts]
         return self._batch(rows, [self._media_in(conversation) for conversation in batch], "left")
 
     def training_batch(self, rows: Sequence[Mapping[str, Any]]) -> BatchFeature:
         """Conversations to tensors with `labels`: only what the assistant says, and the end of its turn, is learnt."""
-        encoded = [self._encode(self._turns(row["messages"])) for row in rows]
+        special = not self.tokenizer.chat_template  # a tokenizer's own template writes BOS where it wants it
+        encoded = [self._encode(self._turns(row["messages"]), special) for row in rows]
         return self._batch(encoded, [self._media_in(row["messages"]) for row in rows], "right", labels=True)
 
     def batch_decode(self, ids: Any, **kwargs: Any) -> list[str]:
@@ -260,6 +269,13 @@ def _check(row: _Row, given: Mapping[str, Any], processors: Mapping[str, Any]) -
             raise InputError(f"the text ends with <{name}>, so nothing can read it; put the question after the {name}")
     if not row.ids:
         raise InputError("the text is empty; ask a question")
+
+
+def _says_something(message: Mapping[str, Any]) -> bool:
+    content = message["content"]
+    if isinstance(content, str):
+        return bool(content.strip())
+    return any(part["type"] != "text" or part["text"].strip() for part in content)
 
 
 def _flat(content: Any) -> str:
