@@ -76,7 +76,7 @@ def _key(cell: dict[str, Any]) -> str:
 def run(
     out: Annotated[Path, typer.Option(help="Results, one JSON file; finished cells in it are kept.")],
     seeds: int = 3,
-    depths: Annotated[str, typer.Option(help="Further entry layers, seed 0.")] = "0,3,9",
+    depths: Annotated[str, typer.Option(help="Further entry layers, seed 0.")] = "2,6",
     n: Annotated[int, typer.Option(help="Test questions per evaluation.")] = 1000,
     workers: int = 2,
     time_recipes: Annotated[bool, typer.Option(help="Also time each recipe alone on all cores.")] = True,
@@ -109,12 +109,16 @@ def readme(results: Path) -> None:
     if BEGIN not in text or END not in text:
         raise typer.BadParameter(f"README.md has no {BEGIN} ... {END}")
     before, _, rest = text.partition(BEGIN)
-    README.write_text(before + BEGIN + "\n" + table(json.loads(results.read_text()), results) + END + rest.partition(END)[2])
+    README.write_text(
+        before + BEGIN + "\n" + table(json.loads(results.read_text()), results) + END + rest.partition(END)[2]
+    )
 
 
 def table(results: list[dict[str, Any]], source: Path) -> str:
     """The Markdown table, one row for each method and entry layer."""
-    rows = ["| recipe | tokens enter at | exact match (per seed) | of ceiling | blind | shuffled | untrained | trained | train |"]
+    rows = [
+        "| recipe | tokens enter at | exact match (per seed) | of ceiling | blind | shuffled | untrained | trained | train |"
+    ]
     rows.append("|---|---|---|---|---|---|---|---|---|")
     groups: dict[tuple[str, Any], list[dict[str, Any]]] = {}
     for cell in results:
@@ -123,8 +127,10 @@ def table(results: list[dict[str, Any]], source: Path) -> str:
     alone = {cell["recipe"]: cell["train"]["seconds"] for cell in results if cell.get("alone")}
     for (name, layer), group in groups.items():
         accuracy = [cell["eval"]["accuracy"] for cell in group]
-        control = {key: mean(cell["eval"][key] for cell in group) for key in ("ceiling", "blind", "shuffled", "untrained")}
-        entry = {"prepend": 0, "deep_insert": 6, "ep_alm": "6..11"}[name] if layer is None else layer
+        control = {
+            key: mean(cell["eval"][key] for cell in group) for key in ("ceiling", "blind", "shuffled", "untrained")
+        }
+        entry = {"prepend": 0, "deep_insert": 4, "ep_alm": "4..6"}[name] if layer is None else layer
         seconds = f"{alone[name]:.0f} s" if layer is None and name in alone else ""
         seeds = ", ".join(f"{100 * value:.1f}" for value in accuracy)
         rows.append(

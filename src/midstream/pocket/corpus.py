@@ -55,8 +55,8 @@ class Stage(NamedTuple):
 _LOOK_UP: Final = ("colour", "shape", "size", "place")
 STAGES: Final = (
     Stage(0, 3, True, 1.0, 0.5, _LOOK_UP),
-    Stage(500, 4, True, 0.8, 0.3, _LOOK_UP),
-    Stage(800, 4, False, 0.6, 0.2, None),
+    Stage(400, 4, True, 0.8, 0.3, _LOOK_UP),
+    Stage(600, 4, False, 0.6, 0.2, None),
 )
 
 

@@ -48,9 +48,7 @@ _GRAMMARS: Final[tuple[Callable[[Thing], str], ...]] = (
     lambda t: f"{_noun(t)} at {t.place}",
     lambda t: f"there is {_noun(t)} at {t.place}",
     lambda t: f"at {t.place} there is {_noun(t)}",
-    lambda t: f"at {t.place} is {_a(f'{t.colour} {t.shape}')} and it is {t.size}",
     lambda t: f"the {t.shape} at {t.place} is {t.size} and {t.colour}",
-    lambda t: f"{_a(t.shape)} in {t.colour} at {t.place}, {t.size}",
 )
 
 

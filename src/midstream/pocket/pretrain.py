@@ -27,15 +27,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m midstream.pocket.pretrain",
         description="Train the pocket language model or the pocket image encoder from nothing.",
-        epilog="examples:  ... pretrain lm --minutes 50    ... pretrain encoder --minutes 9 --out my/encoder",
+        epilog="examples:  ... pretrain lm --minutes 21    ... pretrain encoder --minutes 14 --out my/encoder",
     )
     parser.add_argument("part", choices=("lm", "encoder"))
-    parser.add_argument("--minutes", type=float, help="wall-clock budget (default: 50 for lm, 9 for encoder)")
+    parser.add_argument("--minutes", type=float, help="wall-clock budget (default: 21 for lm, 14 for encoder)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default: auto)")
     parser.add_argument("--out", type=Path, help="folder to write (default: the shipped one)")
-    parser.add_argument("--layers", type=int, default=12, help="lm only (default: 12)")
-    parser.add_argument("--width", type=int, default=160, help="lm only, a multiple of 32 (default: 160)")
     parser.add_argument("--work", type=Path, help="lm only: folder for the resumable state (default: OUT with '.work')")
     return parser
 
@@ -52,8 +50,6 @@ def _provenance(arguments: argparse.Namespace, device: str, figures: dict[str, A
     command = (
         f"python -m midstream.pocket.pretrain {arguments.part} --minutes {arguments.minutes:g} --seed {arguments.seed}"
     )
-    if arguments.part == "lm":
-        command += f" --layers {arguments.layers} --width {arguments.width}"
     packages = ("torch", "transformers", "tokenizers", "numpy", "pillow")
     record = {
         "command": command,
@@ -78,9 +74,7 @@ def _train_lm(arguments: argparse.Namespace, device: str) -> None:
     from midstream.pocket import lm_evaluation, lm_training
 
     work = arguments.work or arguments.out.with_name(arguments.out.name + ".work")
-    model, tokenizer, figures = lm_training.train(
-        arguments.minutes, arguments.seed, torch.device(device), work, _say, shape=(arguments.layers, arguments.width)
-    )
+    model, tokenizer, figures = lm_training.train(arguments.minutes, arguments.seed, torch.device(device), work, _say)
     rows = lm_evaluation.described_scenes("test", 300, 8)
     _say("measuring with greedy generation on described test scenes")
     model.set_attn_implementation("sdpa")
@@ -113,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     device = ("cuda" if torch.cuda.is_available() else "cpu") if arguments.device == "auto" else arguments.device
     if arguments.minutes is None:
-        arguments.minutes = 50.0 if arguments.part == "lm" else 9.0
+        arguments.minutes = 21.0 if arguments.part == "lm" else 14.0
     if arguments.minutes <= 0:
         sys.stderr.write(f"--minutes must be above 0, not {arguments.minutes:g}\n")
         return 2
