@@ -31,7 +31,7 @@ def test_the_last_token_changes_nothing_before_it(family: str, case: str) -> Non
     assert not _leaks(_fast(family, case))
 
 
-@cases.some_cases
+@cases.a_third(0)
 def test_nor_with_padding_on_the_right(family: str, case: str) -> None:
     assert not _leaks(_fast(family, case, "right"))
 
