@@ -51,12 +51,14 @@ class Stage(NamedTuple):
 
 
 # Binding is learnt sooner from few things, said twice over in two grammars, and without the questions that are coin
-# flips until one can bind; everything else is then quickly added.
+# flips until one can bind; everything else is then added, and what takes two look-ups and a rule gets the last word.
 _LOOK_UP: Final = ("colour", "shape", "size", "place")
+_HARD: Final = (*_LOOK_UP, "existence", *("count",) * 3, *("comparison",) * 8)
 STAGES: Final = (
     Stage(0, 3, True, 1.0, 0.5, _LOOK_UP),
     Stage(400, 4, True, 0.8, 0.3, _LOOK_UP),
     Stage(600, 4, False, 0.6, 0.2, None),
+    Stage(2000, 4, False, 0.2, 0.0, _HARD),
 )
 
 
@@ -124,7 +126,7 @@ class Corpus:
             questions = language.ask_many(scene, rng, rng.randint(5, 14), stage.kinds)
             if rng.random() < 0.35:
                 questions.insert(rng.randint(0, len(questions)), language.ask_describe(scene, rng))
-            if rng.random() < (0.3 if stage.kinds is None else 1.0):
+            if rng.random() < (1.0 if stage.kinds == _LOOK_UP else 0.3):
                 questions.insert(rng.randint(0, len(questions)), language.ask_thing(scene, rng))
             for question in questions:
                 self._fill(row, _turn(question))

@@ -20,6 +20,7 @@ from typing import Any, Final
 import torch
 from torch.nn import functional
 from torch.utils.data import DataLoader, IterableDataset
+from transformers import PreTrainedTokenizerFast
 
 from midstream.pocket import lm_evaluation, prose
 from midstream.pocket.corpus import Corpus, tokenizer_texts
@@ -152,7 +153,10 @@ def train(
     """
     torch.manual_seed(seed)
     paragraphs = prose.paragraphs()
-    tokenizer = train_tokenizer(tokenizer_texts(paragraphs, seed))
+    if (work / "state.pt").exists():  # a resumed model keeps the words it knows
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(work / "latest")
+    else:
+        tokenizer = train_tokenizer(tokenizer_texts(paragraphs, seed))
     model = build_model(tokenizer).to(device)
     optimisers = _optimisers(model)
     budget, step = Budget(60 * minutes), 0
