@@ -29,9 +29,10 @@ def fingerprint(model: nn.Module) -> dict[str, Any]:
 
     The sketch holds `SKETCHED_VALUES` values of each of `SKETCHED_TENSORS` parameters, so that it takes no time at 7B
     and survives loading in another precision; it is compared with a tolerance. Half of them are matrices, half are
-    vectors: vectors may all be ones and zeros, and matrices cannot be compared once they are quantised.
+    vectors: vectors may all be ones and zeros, and matrices cannot be compared once they are quantised. A pooler does
+    not count: it is not used here, and checkpoints without one get a random one at each load.
     """
-    parameters = dict(sorted(model.named_parameters()))
+    parameters = {name: value for name, value in sorted(model.named_parameters()) if "pooler" not in name.split(".")}
     matrices = [name for name, parameter in parameters.items() if parameter.dim() > 1]
     vectors = [name for name, parameter in parameters.items() if parameter.dim() == 1]
     chosen = [name for names in (matrices, vectors) for name in _spread(names, SKETCHED_TENSORS // 2)]
