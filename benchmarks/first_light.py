@@ -1,4 +1,4 @@
-"""The figures of the README: shipped recipes and the depth curve on the pocket world, several seeds, with every control.
+"""The figures of the README: shipped recipes and further depths on the pocket world, several seeds, every control.
 
     python benchmarks/first_light.py run --out benchmarks/first_light_2core_cpu_2026-11-22.json
     python benchmarks/first_light.py readme benchmarks/first_light_2core_cpu_2026-11-22.json
@@ -25,6 +25,7 @@ import typer
 
 app = typer.Typer(add_completion=False)
 README = Path(__file__).parent.parent / "README.md"
+CONTROLS = ("blind", "shuffled", "untrained")
 BEGIN, END = "<!-- figures -->", "<!-- /figures -->"
 
 
@@ -116,10 +117,8 @@ def readme(results: Path) -> None:
 
 def table(results: list[dict[str, Any]], source: Path) -> str:
     """The Markdown table, one row for each method and entry layer."""
-    rows = [
-        "| recipe | tokens enter at | exact match (per seed) | of ceiling | blind | shuffled | untrained | trained | train |"
-    ]
-    rows.append("|---|---|---|---|---|---|---|---|---|")
+    names = ("recipe", "enters at", "exact match (per seed)", "of ceiling", *CONTROLS, "trained", "training")
+    rows = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
     groups: dict[tuple[str, Any], list[dict[str, Any]]] = {}
     for cell in results:
         if not cell.get("alone"):
@@ -127,23 +126,20 @@ def table(results: list[dict[str, Any]], source: Path) -> str:
     alone = {cell["recipe"]: cell["train"]["seconds"] for cell in results if cell.get("alone")}
     for (name, layer), group in groups.items():
         accuracy = [cell["eval"]["accuracy"] for cell in group]
-        control = {
-            key: mean(cell["eval"][key] for cell in group) for key in ("ceiling", "blind", "shuffled", "untrained")
-        }
+        control = {key: mean(cell["eval"][key] for cell in group) for key in ("ceiling", *CONTROLS)}
         entry = {"prepend": 0, "deep_insert": 4, "ep_alm": "4..6"}[name] if layer is None else layer
         seconds = f"{alone[name]:.0f} s" if layer is None and name in alone else ""
         seeds = ", ".join(f"{100 * value:.1f}" for value in accuracy)
-        rows.append(
-            f"| `{name}` | {entry} | **{100 * mean(accuracy):.1f}** ({seeds}) | {100 * mean(accuracy) / control['ceiling']:.0f}% "
-            f"| {100 * control['blind']:.1f} | {100 * control['shuffled']:.1f} | {100 * control['untrained']:.1f} "
-            f"| {group[0]['trained_parameters']:,} | {seconds} |"
-        )
+        share = 100 * mean(accuracy) / control["ceiling"]
+        columns = [f"`{name}`", str(entry), f"**{100 * mean(accuracy):.1f}** ({seeds})", f"{share:.0f}%"]
+        columns += [f"{100 * control[key]:.1f}" for key in CONTROLS]
+        rows.append(f"| {' | '.join([*columns, format(group[0]['trained_parameters'], ','), seconds])} |")
     facts = results[0]["eval"]["provenance"]
     ceiling = 100 * mean(cell["eval"]["ceiling"] for cell in results)
     note = (
-        f"\nCeiling (the LM told in words what the picture shows): {ceiling:.1f}. {results[0]['eval']['n']} test questions, "
-        f"seeds in brackets; `train` is seconds on both cores. torch {facts['versions']['torch']}, transformers "
-        f"{facts['versions']['transformers']}. Raw: [{source.name}](benchmarks/{source.name}).\n"
+        f"\nCeiling (the LM told in words what the picture shows): {ceiling:.1f}. {results[0]['eval']['n']} test "
+        f"questions, seeds in brackets; `training` is seconds on both cores. torch {facts['versions']['torch']}, "
+        f"transformers {facts['versions']['transformers']}. Raw: [{source.name}](benchmarks/{source.name}).\n"
     )
     return "\n".join(rows) + "\n" + note
 
