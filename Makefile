@@ -24,7 +24,7 @@ format: $(STAMP)  ## put the sources into the house format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-pocket: $(STAMP)  ## make the shipped weights again: LM (21 minutes on 2 cores), encoder (14), then the connector of `best`
+pocket: $(STAMP)  ## make the shipped weights again: LM (29 minutes on 2 cores), encoder (14), then the connector of `best`
 	$(BIN)/python -m midstream.pocket.pretrain lm
 	$(BIN)/python -m midstream.pocket.pretrain encoder
 	$(BIN)/midstream train best --out src/midstream/pocket/weights/model --force

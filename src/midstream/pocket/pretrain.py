@@ -27,10 +27,10 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m midstream.pocket.pretrain",
         description="Train the pocket language model or the pocket image encoder from nothing.",
-        epilog="examples:  ... pretrain lm --minutes 21    ... pretrain encoder --minutes 14 --out my/encoder",
+        epilog="examples:  ... pretrain lm --minutes 29    ... pretrain encoder --minutes 14 --out my/encoder",
     )
     parser.add_argument("part", choices=("lm", "encoder"))
-    parser.add_argument("--minutes", type=float, help="wall-clock budget (default: 21 for lm, 14 for encoder)")
+    parser.add_argument("--minutes", type=float, help="wall-clock budget (default: 29 for lm, 14 for encoder)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default: auto)")
     parser.add_argument("--out", type=Path, help="folder to write (default: the shipped one)")
@@ -107,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     device = ("cuda" if torch.cuda.is_available() else "cpu") if arguments.device == "auto" else arguments.device
     if arguments.minutes is None:
-        arguments.minutes = 21.0 if arguments.part == "lm" else 14.0
+        arguments.minutes = 29.0 if arguments.part == "lm" else 14.0
     if arguments.minutes <= 0:
         sys.stderr.write(f"--minutes must be above 0, not {arguments.minutes:g}\n")
         return 2
