@@ -115,9 +115,11 @@ class FrozenEncoder(nn.Module):
         depth = self.model.config.num_hidden_layers
         is_last = [layer in (-1, depth) for layer in self.features.layers]
         normed_inside: list[bool] = []
-        watch = self._final_norm and self._final_norm.register_forward_hook(
-            lambda module, inputs, output: normed_inside.append(output.dim() == 3)
-        )
+        watch = None
+        if self._final_norm is not None:
+            watch = self._final_norm.register_forward_hook(
+                lambda module, inputs, output: normed_inside.append(output.dim() == 3)
+            )
         try:
             output = self.model(**media, output_hidden_states=not all(is_last), return_dict=True)
         finally:

@@ -44,6 +44,8 @@ class MidstreamForCausalLM(PreTrainedModel, GenerationMixin):
     supports_gradient_checkpointing = True
     _supports_sdpa = _supports_flash_attn = _supports_flex_attn = _supports_attention_backend = True
 
+    modalities: Any  # an nn.ModuleDict of LoadedModality
+
     def __init__(self, config: MidstreamConfig, lm: PreTrainedModel, modalities: Mapping[str, LoadedModality]) -> None:
         super().__init__(config)
         self.lm = lm.requires_grad_(False)
@@ -83,7 +85,7 @@ class MidstreamForCausalLM(PreTrainedModel, GenerationMixin):
         return cls(config, model, loaded)
 
     @classmethod
-    def from_pretrained(  # type: ignore[override]
+    def from_pretrained(
         cls,
         source: str | Path,
         lm: str | Path | PreTrainedModel | None = None,
@@ -159,7 +161,7 @@ class MidstreamForCausalLM(PreTrainedModel, GenerationMixin):
         """The tensors that are trained and saved, by name."""
         return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
 
-    def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> None:  # type: ignore[override]
+    def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> None:
         """Write `config.json` and the connectors' safetensors, all or nothing.
 
         Args:
@@ -333,7 +335,8 @@ class MidstreamForCausalLM(PreTrainedModel, GenerationMixin):
         newer = getattr(self.lm, "activation_checkpointing_enable", None)  # the name since 5.23
         (newer or self.lm.gradient_checkpointing_enable)(settings, **options)
         self.lm.disable_input_require_grads()  # or the layers below the entry would carry gradients for nothing
-        for layer in self.engine.anatomy.layers:
+        layers: tuple[Any, ...] = self.engine.anatomy.layers
+        for layer in layers:
             layer._gradient_checkpointing_func = rerunnable(layer, layer._gradient_checkpointing_func)
         self.train(self.training)
 

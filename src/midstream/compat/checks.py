@@ -171,7 +171,7 @@ def _gradient(model: MidstreamForCausalLM) -> Tensor:
 def _beams(lm: PreTrainedModel, entry: int) -> Result:
     """Three beams over a padded batch, against each row alone: tokens that differ."""
     model = join(lm, entry)
-    settings = {"max_new_tokens": 4, "min_new_tokens": 4, "num_beams": 3, "do_sample": False}
+    settings: dict[str, Any] = {"max_new_tokens": 4, "min_new_tokens": 4, "num_beams": 3, "do_sample": False}
     together = model.generate(**collate(ROWS), **settings)[:, -4:]
     alone = torch.cat([model.generate(**collate((row,)), **settings)[:, -4:] for row in ROWS])
     model.engine.detach()

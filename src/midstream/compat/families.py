@@ -5,7 +5,7 @@ declares it, in nested configs too. `SPECIAL` holds what a family needs beside t
 """
 
 import dataclasses
-from typing import Any
+from typing import Any, cast
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
@@ -177,5 +177,7 @@ def _shrunk(config_class: type[PreTrainedConfig], special: dict[str, Any]) -> di
         if nested is AutoConfig:  # whatever the family takes when nothing is said
             nested = type(getattr(config_class(), name))
         if dataclasses.is_dataclass(nested):
-            settings[name] = _shrunk(nested, special.get(name, {})) | {"model_type": nested.model_type}
+            settings[name] = _shrunk(cast(Any, nested), special.get(name, {})) | {
+                "model_type": cast(Any, nested).model_type
+            }
     return settings | {name: value for name, value in special.items() if name not in config_class.sub_configs}

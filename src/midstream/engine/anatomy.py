@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -79,7 +79,8 @@ class Anatomy:
 
     def width_at(self, layer: int) -> int:
         """Width of what enters at the input of `layer`: OPT-350M embeds into fewer dimensions than its layers have."""
-        return self.embedding.weight.shape[1] if layer == 0 else self.width  # type: ignore[union-attr,index]
+        weight: Any = self.embedding.weight
+        return weight.shape[1] if layer == 0 else self.width
 
     @property
     def counted(self) -> tuple[int, ...]:
@@ -114,8 +115,8 @@ class Anatomy:
             if name in self.arguments[layer]
         }
         if "alibi" in self.arguments[layer] and hasattr(self.stack, "build_alibi_tensor"):
-            heads = self.config.num_attention_heads
-            made["alibi"] = self.stack.build_alibi_tensor(mask_BK.long(), heads, dtype=hidden_BWD.dtype)
+            heads, stack = self.config.num_attention_heads, cast(Any, self.stack)
+            made["alibi"] = stack.build_alibi_tensor(mask_BK.long(), heads, dtype=hidden_BWD.dtype)
         return made
 
     def rotary_embeddings(self, kind: str, hidden_BWD: Tensor, positions_BW: Tensor) -> Any:
@@ -194,7 +195,7 @@ def _takes(module: nn.Module, name: str) -> bool:
 
 def _first_position(lm: PreTrainedModel) -> int:
     counts_behind = [module for module in lm.modules() if hasattr(module, "create_position_ids_from_input_ids")]
-    return counts_behind[0].padding_idx + 1 if counts_behind else 0  # type: ignore[operator]
+    return counts_behind[0].padding_idx + 1 if counts_behind else 0
 
 
 def _kinds(config: Any, layers: int) -> tuple[str, ...]:
