@@ -57,6 +57,7 @@ class MidstreamProcessor:
             tokenizer.pad_token = tokenizer.eos_token
         self._takes_parts = _template_takes_parts(tokenizer)
         self._prefix = _leading_ids(tokenizer)
+        self._turn_by_turn = self._writes_turn_by_turn()
 
     @classmethod
     def from_model(cls, model: Any, tokenizer: PreTrainedTokenizerBase | None = None) -> "MidstreamProcessor":
@@ -177,19 +178,30 @@ class MidstreamProcessor:
     def _turns(self, messages: Sequence[Mapping[str, Any]]) -> list[tuple[str, bool]]:
         """The conversation's text in pieces, each with whether it is learnt."""
         pieces: list[tuple[str, bool]] = []
-        done = ""
+        first, done = 0, ""
         for index, message in enumerate(messages):
             if message["role"] != "assistant":
                 continue
-            prompt = self._render(messages[:index], True)
-            whole = self._render(messages[: index + 1], False)
+            prompt = self._render(messages[first:index], True)
+            whole = self._render(messages[first : index + 1], False)
             if not (prompt.startswith(done) and whole.startswith(prompt)):
                 raise InputError("the chat template rewrites earlier turns; split the conversation into single turns")
             pieces += [(prompt[len(done) :], False), (whole[len(prompt) :], True)]
-            done = whole
+            first, done = (index + 1, "") if self._turn_by_turn else (0, whole)
         if not pieces:
             raise InputError("a training row has no assistant turn, so there is nothing to learn")
         return pieces
+
+    def _writes_turn_by_turn(self) -> bool:
+        """Whether the template writes a turn the same whatever came before, so that long conversations are quick."""
+        turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+        try:
+            once = self._render(turns, False)
+            return self._render(turns + turns, False) == once + once and self._render(
+                turns + turns[:1], True
+            ) == once + self._render(turns[:1], True)
+        except Exception:  # a template may fail in any way on what it does not know
+            return False
 
     def _render(self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool) -> str:
         plain = [
