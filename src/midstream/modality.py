@@ -130,16 +130,18 @@ class LoadedModality(nn.Module):
             return given["tokens"]
         slots_BS = given["slots"]
         filled = slots_BS >= 0
+        places = (
+            None if bool(filled.all()) else filled.nonzero(as_tuple=True)
+        )  # asked first: it breaks a compiled graph
         if "features" in given:
             features_NVPE = given["features"][filled]
         else:
             features_NVPE = self.features(slots_BS, {key: value for key, value in given.items() if key != "slots"})
         weight = next(self.connector.parameters())
         tokens_NVKD = self.connector(features_NVPE.to(weight.dtype))
-        if bool(filled.all()):
+        if places is None:
             return tokens_NVKD.unflatten(0, slots_BS.shape)
-        tokens = tokens_NVKD.new_zeros(*slots_BS.shape, *tokens_NVKD.shape[1:])
-        return tokens.index_put((filled.nonzero(as_tuple=True)), tokens_NVKD)
+        return tokens_NVKD.new_zeros(*slots_BS.shape, *tokens_NVKD.shape[1:]).index_put(places, tokens_NVKD)
 
     def everywhere(self, text: Tensor, attention_mask: Tensor | None = None) -> Cargo:
         """Learned vectors in front of every row: after its left padding, which would use up a sliding window."""

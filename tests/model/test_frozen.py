@@ -120,7 +120,7 @@ def _seen(made: MidstreamForCausalLM, into: list[bool]) -> Iterator[None]:
 
 @pytest.mark.parametrize("checkpointing", [False, True])
 @pytest.mark.parametrize("case", ENTRY)
-@pytest.mark.parametrize("family", ["llama", "gemma2", "opt", "gpt2"])
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
 def test_nothing_below_the_entry_carries_a_gradient(family: str, case: str, checkpointing: bool) -> None:
     made, seen = cases.build(cases.fresh_lm(family), case), list[bool]()
     if checkpointing:
