@@ -75,10 +75,11 @@ class MidstreamForCausalLM(PreTrainedModel, GenerationMixin):
         engine = Engine(model, {name: modality.schedule for name, modality in modalities.items()}, positions)
         engine.detach()
         loaded = {name: modality.build(name, engine.anatomy) for name, modality in modalities.items()}
+        name = str(lm) if isinstance(lm, str | Path) else model.name_or_path
         config = MidstreamConfig(
-            lm=str(lm) if isinstance(lm, str | Path) else model.name_or_path,
+            lm=name,
             lm_fingerprint=fingerprint(model),
-            text_config=deepcopy(model.config),  # a copy: Transformers writes into sub-configs
+            text_config=_own_copy(model, name),
             modalities={name: modality.to_dict(loaded[name]) for name, modality in modalities.items()},
             positions=positions,
         )
@@ -109,7 +110,7 @@ class MidstreamForCausalLM(PreTrainedModel, GenerationMixin):
         model = load_lm(lm or config.lm, **options)
         given = str(lm if isinstance(lm, str | Path) else model.name_or_path) if lm is not None else config.lm
         check_fingerprint(model, config.lm_fingerprint or {}, "language model", config.lm, given)
-        config.text_config = deepcopy(model.config)
+        config.text_config = _own_copy(model, config.lm)
         parts = config.modalities or {}
         engine = Engine(model, {name: Schedule.from_dict(part["schedule"]) for name, part in parts.items()})
         engine.detach()
@@ -353,6 +354,13 @@ class MidstreamForCausalLM(PreTrainedModel, GenerationMixin):
     def get_output_embeddings(self) -> nn.Module:
         """The LM's."""
         return self.lm.get_output_embeddings()
+
+
+def _own_copy(lm: Any, name: str) -> Any:
+    """The LM's config, to keep: a copy, since Transformers writes into sub-configs, under the name the LM goes by."""
+    config = deepcopy(lm.config)
+    config.name_or_path = name  # else the shipped LM's folder on this machine would be saved
+    return config
 
 
 def _count(module: nn.Module, trained: bool) -> int:
