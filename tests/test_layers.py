@@ -9,7 +9,7 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "midstream"
 LAYERS = (
     ("errors", "progress"),
-    ("schedule", "media", "provenance", "recipe_errors"),
+    ("schedule", "media", "provenance"),
     ("connectors", "encoders", "recipe", "pocket", "testing", "checkpoint"),
     ("engine",),
     ("configuration", "modality"),

@@ -1,0 +1,36 @@
+"""A recipe: one run, fully described. Settings, how they are read, and what is refused. Knows no torch and no model."""
+
+from midstream.recipe.data import (
+    CocoCaptionsData,
+    Data,
+    HubData,
+    JsonlData,
+    LlavaData,
+    PocketData,
+    Vqav2Data,
+)
+from midstream.recipe.modalities import Connector, Features, ModalitySettings, ScheduleSettings
+from midstream.recipe.reading import SHIPPED, load_recipe, parse_recipe, shipped_names
+from midstream.recipe.tree import Evaluation, Recipe, Smoke, Training
+
+__all__ = [
+    "SHIPPED",
+    "CocoCaptionsData",
+    "Connector",
+    "Data",
+    "Evaluation",
+    "Features",
+    "HubData",
+    "JsonlData",
+    "LlavaData",
+    "ModalitySettings",
+    "PocketData",
+    "Recipe",
+    "ScheduleSettings",
+    "Smoke",
+    "Training",
+    "Vqav2Data",
+    "load_recipe",
+    "parse_recipe",
+    "shipped_names",
+]

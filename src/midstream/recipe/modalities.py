@@ -1,0 +1,100 @@
+"""The settings of a modality: encoder features, connector, schedule. Tests compare them with the code they name."""
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from midstream.recipe.node import Settings
+
+
+class Features(Settings):
+    """Which encoder features are used (see `midstream.encoders.FeatureSpec`)."""
+
+    layers: list[int] = Field(default=[-1])
+    tokens: Literal["patches", "cls", "all"] = "patches"
+    norm: bool = False
+
+
+class Linear(Settings):
+    """`midstream.connectors.LinearConnector`."""
+
+    kind: Literal["linear"] = "linear"
+    per_level: bool = False
+
+
+class MLP(Settings):
+    """`midstream.connectors.MLPConnector`."""
+
+    kind: Literal["mlp"]
+    hidden: PositiveInt | None = None
+    norm: bool = True
+
+
+class Resampler(Settings):
+    """`midstream.connectors.ResamplerConnector`."""
+
+    kind: Literal["resampler"]
+    queries: PositiveInt = 16
+    depth: PositiveInt = 2
+    heads: PositiveInt = 4
+    hidden: PositiveInt | None = None
+
+
+class SoftPrompt(Settings):
+    """`midstream.connectors.SoftPrompt`: learned vectors, no encoder."""
+
+    kind: Literal["soft_prompt"]
+    tokens: PositiveInt = 10
+    hidden: PositiveInt | None = None
+
+
+class PrependSchedule(Settings):
+    """`midstream.schedule.prepend`."""
+
+    preset: Literal["prepend"]
+
+
+class DeepInsertSchedule(Settings):
+    """`midstream.schedule.deep_insert`."""
+
+    preset: Literal["deep_insert"]
+    layer: NonNegativeInt
+
+
+class WindowSchedule(Settings):
+    """`midstream.schedule.window`."""
+
+    preset: Literal["window"]
+    first: NonNegativeInt
+    last: PositiveInt
+
+
+class EpAlmSchedule(Settings):
+    """`midstream.schedule.ep_alm`."""
+
+    preset: Literal["ep_alm"]
+    first: NonNegativeInt
+    last: NonNegativeInt
+    levels: PositiveInt
+
+
+class SoftPromptSchedule(Settings):
+    """`midstream.schedule.soft_prompt`."""
+
+    preset: Literal["soft_prompt"]
+
+
+Connector: TypeAlias = Annotated[Linear | MLP | Resampler | SoftPrompt, Field(discriminator="kind")]
+ScheduleSettings: TypeAlias = Annotated[
+    PrependSchedule | DeepInsertSchedule | WindowSchedule | EpAlmSchedule | SoftPromptSchedule,
+    Field(discriminator="preset"),
+]
+
+
+class ModalitySettings(Settings):
+    """One modality: a frozen encoder, what is read from it, the trained connector, and where its tokens live."""
+
+    encoder: str
+    features: Features = Features()
+    connector: Connector = Linear()
+    schedule: ScheduleSettings
