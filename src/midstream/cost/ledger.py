@@ -1,0 +1,261 @@
+"""The ledger: what a schedule costs an LM, layer by layer, by arithmetic alone. Knows shapes and schedules, no modules.
+
+Counted as PyTorch's counter counts: two FLOPs for each multiply-accumulate of a matrix product, every query against
+every key whether a mask hides it or not (dense and fused kernels with a mask compute both), nothing for norms, softmax
+and activations. The state updates of recurrent layers are no matrix products and are not counted either.
+
+    rows of a layer    text + active tokens     queries, keys, values, FFN
+                       readable tokens          keys and values
+    before a keep by attention                  keys and values once more, and the scores of one query
+    decode step        one row; keys of all that the layer's cache holds, or of its window
+    training step      forward everywhere; from the lowest entry up also the gradient of every product's input and of
+                       the attention; no weight gradient in a frozen LM
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from midstream.cost.parts import Part
+from midstream.cost.shapes import LayerShape, LMShape
+from midstream.errors import InputError
+from midstream.schedule import Schedule
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is run.
+
+    Args:
+        batch: rows.
+        text: text tokens of a row.
+        slots: slots of a row, for each modality.
+        width_bytes: bytes of a number.
+        fused: attention in one kernel, which computes the scores again in backward; else as separate products.
+        frozen: whether the LM's own weights take no gradient.
+
+    Raises:
+        InputError: a count below 1.
+    """
+
+    batch: int = 1
+    text: int = 64
+    slots: int = 1
+    width_bytes: int = 4
+    fused: bool = True
+    frozen: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("batch", "text", "slots"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1")
+
+
+@dataclass(frozen=True, slots=True)
+class LayerCost:
+    """One layer: FLOPs and bytes of the whole batch.
+
+    Args:
+        rows: tokens of one row of the batch that pass the whole layer.
+        readable: tokens of it that give keys and values only.
+        prefill: FLOPs of a forward pass over the prompt, which is also a training step's.
+        decode: FLOPs of one new token, right after the prompt.
+        activation_gradients: FLOPs of a training step's gradients of inputs, attention included.
+        weight_gradients: FLOPs of its gradients of weights.
+        kv_bytes: of the cache after the prompt.
+        saved_bytes: kept for backward in a training step (an estimate).
+    """
+
+    rows: int
+    readable: int
+    prefill: int
+    decode: int
+    activation_gradients: int
+    weight_gradients: int
+    kv_bytes: int
+    saved_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """All layers and what stands around them. FLOPs and bytes of the whole batch; `prefill` gives one row of logits.
+
+    Args:
+        layers: in order.
+        prefill_around: the stack's own projections and the head.
+        decode_around: the same for one new token.
+        forward_around: the same in a training step, with logits for every text token.
+        activation_gradients_around: their backward.
+        weight_gradients_around: 0 for a frozen LM.
+        connector: FLOPs forward.
+        connector_backward: its gradients in a training step.
+        encoder: FLOPs.
+        saved_around: bytes of logits and their gradient.
+        connector_parameters: trained.
+        encoder_parameters: frozen.
+        lm_parameters: the LM's.
+        width_bytes: bytes of a number.
+        frozen: whether the LM is.
+    """
+
+    layers: tuple[LayerCost, ...]
+    prefill_around: int
+    decode_around: int
+    forward_around: int
+    activation_gradients_around: int
+    weight_gradients_around: int
+    connector: int
+    connector_backward: int
+    encoder: int
+    saved_around: int
+    connector_parameters: int
+    encoder_parameters: int
+    lm_parameters: int
+    width_bytes: int
+    frozen: bool
+
+    def _sum(self, name: str) -> int:
+        return sum(getattr(layer, name) for layer in self.layers)
+
+    @property
+    def prefill(self) -> int:
+        """FLOPs from tokens of text and features to the first logits: connector and LM, no encoder."""
+        return self._sum("prefill") + self.prefill_around + self.connector
+
+    @property
+    def decode(self) -> int:
+        """FLOPs of one further token."""
+        return self._sum("decode") + self.decode_around
+
+    @property
+    def forward(self) -> int:
+        """FLOPs of a training step's forward pass, no encoder."""
+        return self._sum("prefill") + self.forward_around + self.connector
+
+    @property
+    def activation_gradients(self) -> int:
+        """FLOPs of a training step's gradients of activations in the LM."""
+        return self._sum("activation_gradients") + self.activation_gradients_around
+
+    @property
+    def weight_gradients(self) -> int:
+        """FLOPs of a training step's gradients of the LM's weights."""
+        return self._sum("weight_gradients") + self.weight_gradients_around
+
+    @property
+    def train(self) -> int:
+        """FLOPs of a training step of LM and connector, no encoder."""
+        return self.forward + self.activation_gradients + self.weight_gradients + self.connector_backward
+
+    @property
+    def kv_bytes(self) -> int:
+        """Bytes of the cache after the prompt."""
+        return self._sum("kv_bytes")
+
+    @property
+    def saved_bytes(self) -> int:
+        """Bytes kept for backward in a training step (an estimate)."""
+        return self._sum("saved_bytes") + self.saved_around
+
+    @property
+    def parameter_bytes(self) -> int:
+        """Bytes of all weights."""
+        return self.width_bytes * (self.lm_parameters + self.encoder_parameters + self.connector_parameters)
+
+    @property
+    def optimiser_bytes(self) -> int:
+        """Bytes of gradients and AdamW's two moments, for what is trained."""
+        trained = self.connector_parameters + (0 if self.frozen else self.lm_parameters)
+        return 3 * self.width_bytes * trained
+
+
+def ledger(
+    shape: LMShape, schedules: Mapping[str, Schedule], parts: Mapping[str, Part], work: Work | None = None
+) -> Cost:
+    """The cost of `schedules` on an LM; no schedules are text alone.
+
+    Args:
+        shape: the LM's.
+        schedules: modality name -> where its tokens live.
+        parts: modality name -> what its encoder and connector cost and how many tokens they give.
+
+    Raises:
+        InputError: a schedule names a layer that the LM does not have.
+    """
+    work = work or Work()
+    depth = len(shape.layers)
+    for name, schedule in schedules.items():
+        schedule.validate(depth, name)
+    lowest = min((schedule.enter for schedule in schedules.values()), default=depth)
+    trained_from = (lowest if schedules else depth + 1) if work.frozen else 0
+    layers = tuple(
+        _layer(of, _seats(schedules, parts, layer, work), work, backward=layer >= trained_from)
+        for layer, of in enumerate(shape.layers)
+    )
+    text, slots, reaches = work.batch * work.text, work.batch * work.slots, trained_from <= depth
+    rows = text + slots * sum(schedule.kept(0, parts[name].tokens) for name, schedule in schedules.items())
+    forward = 2 * (rows * shape.around + text * shape.head)
+    return Cost(
+        layers=layers,
+        prefill_around=2 * (rows * shape.around + work.batch * shape.head),
+        decode_around=2 * work.batch * (shape.around + shape.head),
+        forward_around=forward,
+        activation_gradients_around=forward if reaches else 0,
+        weight_gradients_around=0 if work.frozen else forward,
+        connector=slots * sum(parts[name].forward for name in schedules),
+        connector_backward=slots * sum(parts[name].backward for name in schedules),
+        encoder=slots * sum(parts[name].encoder for name in schedules),
+        saved_around=2 * text * shape.vocabulary * work.width_bytes if reaches else 0,
+        connector_parameters=sum(parts[name].connector_parameters for name in schedules),
+        encoder_parameters=sum(parts[name].encoder_parameters for name in schedules),
+        lm_parameters=shape.parameters,
+        width_bytes=work.width_bytes,
+        frozen=work.frozen,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Seats:
+    """Tokens of one row of the batch in one layer.
+
+    Args:
+        rows: that pass the whole layer, text included.
+        readable: that give keys and values only.
+        asked: keys whose attention is looked at, for a keep at the next layer; 0 when there is none.
+    """
+
+    rows: int
+    readable: int
+    asked: int
+
+
+def _seats(schedules: Mapping[str, Schedule], parts: Mapping[str, Part], layer: int, work: Work) -> _Seats:
+    tokens = dict.fromkeys(("active", "readable", "parked", "absent"), 0)
+    for name, schedule in schedules.items():
+        tokens[schedule.state(layer)] += work.slots * schedule.kept(layer, parts[name].tokens)
+    rows, readable = work.text + tokens["active"], tokens["readable"]
+    keeps = [keep for schedule in schedules.values() for keep in schedule.keeps]
+    asked = any(keep.layer == layer + 1 and keep.by == "attention" for keep in keeps)
+    return _Seats(rows, readable, rows + readable if asked else 0)
+
+
+def _layer(of: LayerShape, seats: _Seats, work: Work, backward: bool) -> LayerCost:
+    keys = seats.rows + seats.readable
+    products = seats.rows * of.matmul + seats.readable * of.keys_values
+    pairs = seats.rows * keys
+    attention = pairs * (of.score_width + of.value_width)
+    attention_backward = 2 * attention + (pairs * of.score_width if work.fused else 0)
+    asking = seats.asked * (of.keys_values + of.score_width)
+    seen = min(keys + 1, of.window or keys + 1)
+    held = min(keys, of.window - 1) if of.window else keys
+    decode = of.matmul + seen * (of.score_width + of.value_width)
+    saved = seats.rows * of.saved_width + seats.readable * of.cache_width
+    return LayerCost(
+        rows=seats.rows,
+        readable=seats.readable,
+        prefill=2 * work.batch * (products + attention + asking),
+        decode=2 * work.batch * decode,
+        activation_gradients=2 * work.batch * (products + attention_backward) if backward else 0,
+        weight_gradients=0 if work.frozen else 2 * work.batch * products,
+        kv_bytes=work.batch * held * of.cache_width * work.width_bytes,
+        saved_bytes=work.batch * saved * work.width_bytes if backward else 0,
+    )
