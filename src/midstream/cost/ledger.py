@@ -28,7 +28,6 @@ class Work:
     Args:
         batch: rows.
         text: text tokens of a row.
-        slots: slots of a row, for each modality.
         width_bytes: bytes of a number.
         fused: attention in one kernel, which computes the scores again in backward; else as separate products.
         frozen: whether the LM's own weights take no gradient.
@@ -39,13 +38,12 @@ class Work:
 
     batch: int = 1
     text: int = 64
-    slots: int = 1
     width_bytes: int = 4
     fused: bool = True
     frozen: bool = True
 
     def __post_init__(self) -> None:
-        for name in ("batch", "text", "slots"):
+        for name in ("batch", "text"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be at least 1")
 
@@ -191,8 +189,9 @@ def ledger(
         _layer(of, _seats(schedules, parts, layer, work), work, backward=layer >= trained_from)
         for layer, of in enumerate(shape.layers)
     )
-    text, slots, reaches = work.batch * work.text, work.batch * work.slots, trained_from <= depth
-    rows = text + slots * sum(schedule.kept(0, parts[name].tokens) for name, schedule in schedules.items())
+    text, reaches = work.batch * work.text, trained_from <= depth
+    first = sum(parts[name].slots * schedule.kept(0, parts[name].tokens) for name, schedule in schedules.items())
+    rows, used = text + work.batch * first, [parts[name] for name in schedules]
     forward = 2 * (rows * shape.around + text * shape.head)
     return Cost(
         layers=layers,
@@ -201,12 +200,12 @@ def ledger(
         forward_around=forward,
         activation_gradients_around=forward if reaches else 0,
         weight_gradients_around=0 if work.frozen else forward,
-        connector=slots * sum(parts[name].forward for name in schedules),
-        connector_backward=slots * sum(parts[name].backward for name in schedules),
-        encoder=slots * sum(parts[name].encoder for name in schedules),
+        connector=work.batch * sum(part.slots * part.forward for part in used),
+        connector_backward=work.batch * sum(part.slots * part.backward for part in used),
+        encoder=work.batch * sum(part.slots * part.encoder for part in used),
         saved_around=2 * text * shape.vocabulary * work.width_bytes if reaches else 0,
-        connector_parameters=sum(parts[name].connector_parameters for name in schedules),
-        encoder_parameters=sum(parts[name].encoder_parameters for name in schedules),
+        connector_parameters=sum(part.connector_parameters for part in used),
+        encoder_parameters=sum(part.encoder_parameters for part in used),
         lm_parameters=shape.parameters,
         width_bytes=work.width_bytes,
         frozen=work.frozen,
@@ -231,7 +230,7 @@ class _Seats:
 def _seats(schedules: Mapping[str, Schedule], parts: Mapping[str, Part], layer: int, work: Work) -> _Seats:
     tokens = dict.fromkeys(("active", "readable", "parked", "absent"), 0)
     for name, schedule in schedules.items():
-        tokens[schedule.state(layer)] += work.slots * schedule.kept(layer, parts[name].tokens)
+        tokens[schedule.state(layer)] += parts[name].slots * schedule.kept(layer, parts[name].tokens)
     rows, readable = work.text + tokens["active"], tokens["readable"]
     keeps = [keep for schedule in schedules.values() for keep in schedule.keeps]
     asked = any(keep.layer == layer + 1 and keep.by == "attention" for keep in keeps)
@@ -241,18 +240,19 @@ def _seats(schedules: Mapping[str, Schedule], parts: Mapping[str, Part], layer: 
 def _layer(of: LayerShape, seats: _Seats, work: Work, backward: bool) -> LayerCost:
     keys = seats.rows + seats.readable
     products = seats.rows * of.matmul + seats.readable * of.keys_values
+    idle = seats.readable * of.idle_queries
     pairs = seats.rows * keys
     attention = pairs * (of.score_width + of.value_width)
     attention_backward = 2 * attention + (pairs * of.score_width if work.fused else 0)
-    asking = seats.asked * (of.keys_values + of.score_width)
+    asking = seats.asked * (of.keys_values + of.idle_queries + of.score_width)
     seen = min(keys + 1, of.window or keys + 1)
     held = min(keys, of.window - 1) if of.window else keys
-    decode = of.matmul + seen * (of.score_width + of.value_width)
+    decode = of.matmul - of.unfold + seen * (of.unfold + of.score_width + of.value_width)
     saved = seats.rows * of.saved_width + seats.readable * of.cache_width
     return LayerCost(
         rows=seats.rows,
         readable=seats.readable,
-        prefill=2 * work.batch * (products + attention + asking),
+        prefill=2 * work.batch * (products + idle + attention + asking),
         decode=2 * work.batch * decode,
         activation_gradients=2 * work.batch * (products + attention_backward) if backward else 0,
         weight_gradients=0 if work.frozen else 2 * work.batch * products,

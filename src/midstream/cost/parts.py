@@ -21,9 +21,10 @@ SOFT_PROMPT = "soft_prompt"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One slot's worth of a modality.
+    """What one slot of a modality costs.
 
     Args:
+        slots: of a row.
         tokens: that the connector gives for one slot.
         levels: different outputs of the connector.
         encoder: FLOPs of encoding one slot's media; 0 when features are given.
@@ -33,6 +34,7 @@ class Part:
         connector_parameters: trained.
     """
 
+    slots: int
     tokens: int
     levels: int
     encoder: int
@@ -48,6 +50,7 @@ def read_part(
     encoder: PreTrainedConfig | None = None,
     features: FeatureSpec | None = None,
     given: tuple[int, int, int] | None = None,
+    slots: int = 1,
 ) -> Part:
     """Run encoder and connector of one slot on the meta device.
 
@@ -57,6 +60,7 @@ def read_part(
         encoder: config of the frozen encoder, or None for features that are there already.
         features: which of the encoder's features are used.
         given: levels, features and their width, when there is no encoder.
+        slots: of a row; learned vectors have one.
 
     Raises:
         InputError: the encoder's input is of no known shape, or a setting is wrong.
@@ -73,7 +77,7 @@ def read_part(
         module = build_connector(connector, encoder_width=width, lm_width=lm_width, levels=levels)
         tokens, forward, backward = _watched(module, outputs)
     trained = sum(parameter.numel() for parameter in module.parameters())
-    return Part(tokens.shape[2], tokens.shape[1], flops, forward, backward, parameters, trained)
+    return Part(slots, tokens.shape[2], tokens.shape[1], flops, forward, backward, parameters, trained)
 
 
 def _soft_prompt(connector: Mapping[str, Any], lm_width: int) -> Part:
@@ -81,7 +85,7 @@ def _soft_prompt(connector: Mapping[str, Any], lm_width: int) -> Part:
         module = build_connector(connector, lm_width=lm_width)
         tokens, forward, backward = _watched(module, 1)
     trained = sum(parameter.numel() for parameter in module.parameters())
-    return Part(tokens.shape[2], 1, 0, forward, backward, 0, trained)
+    return Part(1, tokens.shape[2], 1, 0, forward, backward, 0, trained)
 
 
 def _watched(module: torch.nn.Module, inputs: Any) -> tuple[Tensor, int, int]:

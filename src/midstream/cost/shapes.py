@@ -15,11 +15,11 @@ from transformers.pytorch_utils import Conv1D
 from midstream.engine.anatomy import KEEPS_ALL, UNCOUNTED, dissect
 from midstream.engine.reading import QUERY_PROJECTION
 
-KEYS = frozenset({"k_proj", "key", "key_proj", "k_lin", "wk", "k"})
-VALUES = frozenset({"v_proj", "value", "value_proj", "v_lin", "wv", "v"})
+KEYS = frozenset({"k_proj", "key", "key_proj", "k_lin", "wk", "Wk", "k"})
+VALUES = frozenset({"v_proj", "value", "value_proj", "v_lin", "wv", "Wv", "v"})
 FUSED = frozenset({"qkv_proj", "query_key_value", "c_attn", "Wqkv", "qkv", "att_proj", "W_pack"})
-LATENT = frozenset({"kv_a_proj_with_mqa", "kv_b_proj"})
-QUERIES = frozenset({"q_proj", "query", "query_proj", "q_lin", "wq", "q", "q_a_proj", "q_b_proj"})
+FOLD, UNFOLD = "kv_a_proj_with_mqa", "kv_b_proj"
+QUERIES = frozenset({"q_proj", "query", "query_proj", "q_lin", "wq", "Wq", "q", "q_a_proj", "q_b_proj"})
 """What families call their projections: to keys, to values, to both and queries at once, through a latent; to queries.
 """
 
@@ -37,11 +37,12 @@ class LayerShape:
     Args:
         kind: its attention type, as the engine names it.
         matmul: multiply-accumulates of one token in the layer's weights.
-        keys_values: those of them that a token costs which gives keys and values only: the two projections, and that of
-            the queries where the engine cannot spare it.
+        keys_values: those of them that make keys and values (and queries, where one projection makes all three).
+        idle_queries: those that make queries of tokens which need none, where the engine cannot spare them.
         score_width: multiply-accumulates of one query-key pair in the scores (query heads x key width); 0 without any.
         value_width: the same in the weighted sum of values.
         cache_width: numbers that the cache holds of one token.
+        unfold: multiply-accumulates that a decode step spends on each token in the cache, where that holds latents.
         window: how many keys a decode step sees at most; None for all.
         saved_width: numbers of one token that autograd keeps when the layer's weights are frozen (an estimate).
         parameters: how many the layer has.
@@ -50,9 +51,11 @@ class LayerShape:
     kind: str
     matmul: int
     keys_values: int
+    idle_queries: int
     score_width: int
     value_width: int
     cache_width: int
+    unfold: int
     window: int | None
     saved_width: int
     parameters: int
@@ -65,6 +68,7 @@ class LMShape:
     Args:
         layers: its decoder layers, in order.
         width: of the hidden states.
+        embedding_width: of what enters at layer 0.
         vocabulary: logits of one token.
         around: multiply-accumulates of one token in the stack's own projections before and after the layers.
         head: the same in the head that gives logits.
@@ -73,6 +77,7 @@ class LMShape:
 
     layers: tuple[LayerShape, ...]
     width: int
+    embedding_width: int
     vocabulary: int
     around: int
     head: int
@@ -102,7 +107,7 @@ def read_shape(lm: PreTrainedModel) -> LMShape:
     heads = [child for child in lm.children() if all(inner is not anatomy.stack for inner in child.modules())]
     head = sum(product.macs for child in heads for product in _products(child, config))
     parameters = sum(parameter.numel() for parameter in lm.parameters())
-    return LMShape(layers, anatomy.width, config.vocab_size, around, head, parameters)
+    return LMShape(layers, anatomy.width, anatomy.width_at(0), config.vocab_size, around, head, parameters)
 
 
 def _layer(layer: nn.Module, kind: str, config: Any) -> LayerShape:
@@ -112,7 +117,7 @@ def _layer(layer: nn.Module, kind: str, config: Any) -> LayerShape:
         if not any(part in ELSEWHERE for part in product.name.split("."))
     ]
     attends = kind not in UNCOUNTED
-    attention = _attention(layer, products, config) if attends else _Attention("", 0, 0, 0, 0)
+    attention = _attention(layer, products, config) if attends else _Attention("", 0, 0, 0, 0, 0, 0)
     window = None
     if attends and kind not in KEEPS_ALL:
         window = getattr(config, "sliding_window", None) or getattr(config, "attention_chunk_size", None)
@@ -120,9 +125,11 @@ def _layer(layer: nn.Module, kind: str, config: Any) -> LayerShape:
         kind=kind,
         matmul=sum(product.macs for product in products),
         keys_values=attention.keys_values,
+        idle_queries=attention.idle_queries,
         score_width=attention.score_width,
         value_width=attention.value_width,
         cache_width=attention.cache_width,
+        unfold=attention.unfold,
         window=window,
         saved_width=_saved_width(products, attention, config.hidden_size),
         parameters=sum(parameter.numel() for parameter in layer.parameters()),
@@ -158,18 +165,20 @@ class _Attention:
 
     place: str
     keys_values: int
+    idle_queries: int
     score_width: int
     value_width: int
     cache_width: int
+    unfold: int
 
 
 def _attention(layer: nn.Module, products: list[_Product], config: Any) -> _Attention:
     """Widths and the cost of keys and values. Heads are the config's, unless the module has its own."""
     last = {product.name: product.name.rpartition(".")[2] for product in products}
-    names = KEYS | VALUES | FUSED | LATENT
+    names = KEYS | VALUES | FUSED | {FOLD, UNFOLD}
     places = [product.name.rpartition(".")[0] for product in products if last[product.name] in names]
     if not places:
-        return _Attention("", 0, 0, 0, 0)
+        return _Attention("", 0, 0, 0, 0, 0, 0)
     place = places[0]
     inside = [product for product in products if product.name.rpartition(".")[0] == place]
     found = [product for product in inside if last[product.name] in names]
@@ -177,16 +186,14 @@ def _attention(layer: nn.Module, products: list[_Product], config: Any) -> _Atte
     heads = _first(module, ("num_heads", "num_attention_heads", "n_heads"), config.num_attention_heads)
     key_width = _first(module, ("qk_head_dim", "head_dim"), None) or _head_width(config)
     value_width = _first(module, ("v_head_dim",), key_width)
-    macs = sum(product.macs for product in found)
-    if any(last[product.name] in LATENT for product in found):  # Transformers caches the keys and values it unfolds to
-        cache = heads * (key_width + value_width)
-    elif any(last[product.name] in FUSED for product in found):
-        fused = macs // config.hidden_size
-        cache = fused - heads * key_width
+    macs = {last[product.name]: product.macs for product in found}
+    unfold = macs.get(UNFOLD, 0)
+    if FOLD in macs:
+        cache = macs[FOLD] // config.hidden_size
     else:
-        cache = macs // config.hidden_size
-    macs += sum(product.macs for product in inside if last[product.name] in QUERIES - {QUERY_PROJECTION})
-    return _Attention(place, macs, heads * key_width, heads * value_width, cache)
+        cache = sum(macs.values()) // config.hidden_size - (heads * key_width if FUSED & set(macs) else 0)
+    idle = sum(product.macs for product in inside if last[product.name] in QUERIES - {QUERY_PROJECTION})
+    return _Attention(place, sum(macs.values()), idle, heads * key_width, heads * value_width, cache, unfold)
 
 
 def _head_width(config: Any) -> int:
@@ -205,5 +212,6 @@ def _saved_width(products: list[_Product], attention: _Attention, width: int) ->
     inner = sum(product.macs for product in outside if product.returns) // width
     outward = sum(product.macs for product in outside if not product.returns) // width
     gated = outward > 1.5 * inner
-    widths = attention.score_width + attention.value_width + attention.cache_width
+    queries = attention.score_width + attention.value_width
+    widths = queries + (queries if attention.unfold else attention.cache_width)
     return 2 * width + widths + inner * (3 if gated else 1)

@@ -1,0 +1,172 @@
+"""`midstream cost`: what schedules cost on paper, from configs alone."""
+
+from typing import Annotated, Any
+
+import typer
+
+from midstream.cli.console import AsJson, Debug, emit, quiet_bars, show, told
+
+UNITS = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+DTYPES = {"float32": 4, "bfloat16": 2, "float16": 2}
+
+
+def cost(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A known shape such as `llama-7b`, a config's folder or JSON file, a hub id, a trained model, a recipe.",
+            metavar="LM|MODEL|RECIPE",
+        ),
+    ],
+    schedules: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--schedule",
+            metavar="SCHEDULE",
+            help="What to compare, such as `deep_insert:L/2` or `fastv:2:0.5`; may be repeated.",
+            show_default="a quarter, half and three quarters of the depth; a model's or recipe's own",
+        ),
+    ] = None,
+    encoder: Annotated[
+        str | None, typer.Option(help="Count this encoder, and as many tokens as it gives.", metavar="ENCODER")
+    ] = None,
+    connector: Annotated[str, typer.Option(help="linear, mlp or resampler.")] = "linear",
+    tokens: Annotated[int, typer.Option(help="Features of a slot, where no encoder says.")] = 576,
+    width: Annotated[int, typer.Option(help="Width of the features, where no encoder says.")] = 1024,
+    text: Annotated[int, typer.Option(help="Text tokens of a row.")] = 64,
+    slots: Annotated[int, typer.Option(help="Pictures of a row.")] = 1,
+    batch: Annotated[int, typer.Option(help="Rows.")] = 1,
+    dtype: Annotated[str, typer.Option(help=f"One of {', '.join(DTYPES)}.")] = "bfloat16",
+    train_lm: Annotated[bool, typer.Option("--train-lm", help="Train the language model too.")] = False,
+    layers: Annotated[bool, typer.Option("--layers", help="Show every layer.")] = False,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Count what schedules cost, from configs alone: FLOPs, cache and memory, in total and per layer.
+
+    Everything stands beside entry at 0 (ordinary concatenation) and text alone. No weights are loaded.
+
+    [bold]Examples[/bold]
+
+      midstream cost llama-7b
+
+      midstream cost opt-125m --tokens 576 --text 64 --schedule deep_insert:L/2 --layers
+
+      midstream cost llama-70b --encoder clip-vit-l-14-336 --schedule fastv:2:0.5 --schedule vtw:L/2 --json
+
+      midstream cost llama7b_clip_deepinsert
+    """
+    with told(as_json, debug):
+        quiet_bars()
+        found = _count(source, schedules, encoder, connector, (tokens, width), (text, slots, batch), dtype, train_lm)
+        if as_json:
+            emit(found)
+        else:
+            show(_page(found, layers))
+
+
+def _count(
+    source: str,
+    schedules: list[str] | None,
+    encoder: str | None,
+    connector: str,
+    features: tuple[int, int],
+    amounts: tuple[int, int, int],
+    dtype: str,
+    train_lm: bool,
+) -> dict[str, Any]:
+    from midstream.cost.comparison import Given, compare, plain_sense, with_schedule
+    from midstream.cost.ledger import Work
+    from midstream.cost.shapes import read_shape
+    from midstream.cost.sources import find, find_config, on_meta
+    from midstream.cost.spelling import spell
+    from midstream.errors import InputError
+    from midstream.provenance import provenance
+
+    if dtype not in DTYPES:
+        raise InputError(f"dtype {dtype!r} is not one of {', '.join(DTYPES)}")
+    text, slots, batch = amounts
+    if slots < 1:
+        raise InputError(f"slots is {slots}; it must be at least 1")
+    work = Work(batch, text, DTYPES[dtype], frozen=not train_lm)
+    found, given = find(source), Given(*features)
+    shape = read_shape(on_meta(found.lm))
+    depth = len(shape.layers)
+    config = find_config(encoder, "encoder") if encoder else None
+    senses = dict(found.senses) or plain_sense({"kind": connector}, config)
+    own = [{name: sense.schedule for name, sense in senses.items()}] if found.senses else []
+    spelled = schedules if schedules or own else [f"deep_insert:{share}" for share in ("L/4", "L/2", "3L/4")]
+    compared = [with_schedule(senses, spell(text, depth)) for text in spelled or []]
+    rows = compare(shape, senses, own + compared, work, given, slots)
+    names = [None, *(source for _ in own), *(spelled or []), None]
+    return {
+        "lm": found.name,
+        "layers": depth,
+        "width": shape.width,
+        "parameters": shape.parameters,
+        "work": {"batch": batch, "text": text, "slots": slots, "dtype": dtype, "lm_trained": train_lm},
+        "schedules": [row | ({"spelled": name} if name else {}) for row, name in zip(rows, names, strict=True)],
+        "provenance": provenance(),
+    }
+
+
+def _page(found: dict[str, Any], layers: bool) -> Any:
+    from rich.console import Group
+    from rich.text import Text
+
+    work, first = found["work"], found["schedules"][0]
+    tokens = ", ".join(f"{count} {name} tokens" for name, count in first["tokens"].items())
+    head = (
+        f"{found['lm']}: {found['layers']} layers of width {found['width']:,}, {found['parameters']:,} parameters\n"
+        f"{work['batch']} x ({work['text']} text, {tokens}), {work['dtype']}"
+    )
+    blocks: list[Any] = [Text(head), _totals(found["schedules"])]
+    if layers:
+        blocks += [_layers(row) for row in found["schedules"]]
+    blocks.append(
+        Text(
+            "FLOPs of language model and connector; % is of entry at 0. Decode hardly changes: it is one token's work."
+        )
+    )
+    return Group(*blocks)
+
+
+def _totals(rows: list[dict[str, Any]]) -> Any:
+    from rich.table import Table
+
+    table = Table("schedule", title_justify="left")
+    for name in ("prefill", "decode step", "training step", "cache", "training memory"):
+        table.add_column(name, justify="right")
+    base = rows[0]
+    for row in rows:
+        share = row["against_entry_0"]
+        cells = [f"{amount(row[name])}  {share[name]:.0%}" for name in ("prefill", "decode")]
+        trained = bool(row["tokens"]) or bool(row["weight_gradients"])
+        cells.append(f"{amount(row['train'])}  {share['train']:.0%}" if trained else "")
+        cells.append(f"{amount(row['kv_bytes'])}B  {share['kv_bytes']:.0%}")
+        cells.append(f"{amount(_memory(row))}B  {_memory(row) / _memory(base):.0%}" if trained else "")
+        table.add_row(row.get("spelled") or row["schedule"], *cells)
+    return table
+
+
+def _memory(row: dict[str, Any]) -> int:
+    return sum(row[name] for name in ("parameter_bytes", "optimiser_bytes", "saved_bytes"))
+
+
+def _layers(row: dict[str, Any]) -> Any:
+    from rich.table import Table
+
+    table = Table("layer", title=row.get("spelled") or row["schedule"], title_justify="left")
+    names = ("rows", "readable", "prefill", "decode", "activation_gradients", "weight_gradients", "kv_bytes")
+    for name in (*names, "saved_bytes"):
+        table.add_column(name.replace("_", " "), justify="right")
+    for index, layer in enumerate(row["layers"]):
+        counts = [f"{layer[name]:,}" for name in names[:2]]
+        table.add_row(str(index), *counts, *(amount(layer[name]) for name in (*names[2:], "saved_bytes")))
+    return table
+
+
+def amount(number: float) -> str:
+    """A number of three digits with its decimal prefix."""
+    size, prefix = next(((size, prefix) for size, prefix in UNITS if number >= size), (1.0, ""))
+    return f"{number / size:.3g} {prefix}"
