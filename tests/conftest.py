@@ -1,6 +1,7 @@
 """Settings for every test: no network, one thread, and the same examples each time."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -20,3 +21,10 @@ settings.load_profile("midstream")
 def _seeded() -> None:
     """Each test begins from the same random state, whichever ran before it."""
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What a run keeps for the next one stays among the tests' own files."""
+    cache: Path = tmp_path_factory.mktemp("cache")
+    os.environ["MIDSTREAM_CACHE"] = str(cache)

@@ -160,11 +160,15 @@ class MidstreamProcessor:
         rows = [self._encode([(text, False)], special=not self.tokenizer.chat_template) for text in texts]
         return self._batch(rows, [self._media_in(conversation) for conversation in batch], "left")
 
-    def training_batch(self, rows: Sequence[Mapping[str, Any]]) -> BatchFeature:
-        """Conversations to tensors with `labels`: only what the assistant says, and the end of its turn, is learnt."""
+    def training_batch(self, rows: Sequence[Mapping[str, Any]], multiple: int = 1) -> BatchFeature:
+        """Conversations to tensors with `labels`: only what the assistant says, and the end of its turn, is learnt.
+
+        Args:
+            multiple: the number of text columns is rounded up to a multiple of it.
+        """
         special = not self.tokenizer.chat_template  # a tokenizer's own template writes BOS where it wants it
         encoded = [self._encode(self._turns(row["messages"]), special) for row in rows]
-        return self._batch(encoded, [self._media_in(row["messages"]) for row in rows], "right", labels=True)
+        return self._batch(encoded, [self._media_in(row["messages"]) for row in rows], "right", True, multiple)
 
     def batch_decode(self, ids: Any, **kwargs: Any) -> list[str]:
         """The tokenizer's."""
@@ -239,11 +243,16 @@ class MidstreamProcessor:
         return found
 
     def _batch(
-        self, rows: Sequence[_Row], media_of: Sequence[Mapping[str, Any]], padding_side: str, labels: bool = False
+        self,
+        rows: Sequence[_Row],
+        media_of: Sequence[Mapping[str, Any]],
+        padding_side: str,
+        labels: bool = False,
+        multiple: int = 1,
     ) -> BatchFeature:
         for row, given in zip(rows, media_of, strict=True):
             _check(row, given, self.processors)
-        width = max(len(row.ids) for row in rows)
+        width = -(-max(len(row.ids) for row in rows) // multiple) * multiple
         shifts = [width - len(row.ids) if padding_side == "left" else 0 for row in rows]
         data: dict[str, Tensor] = {
             "input_ids": _pad([row.ids for row in rows], shifts, width, self.tokenizer.pad_token_id),

@@ -10,8 +10,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from midstream.progress import Report
-
-COMPLETE = "complete"
+from midstream.run_folder import COMPLETE
 
 
 class Interrupted(KeyboardInterrupt):
@@ -40,8 +39,9 @@ class CompleteMark(TrainerCallback):
     """Writes the file `complete` into a checkpoint after everything else is there."""
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """The checkpoint of this step is whole."""
-        (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
+        """The checkpoint of this step is whole; the process that wrote it says so."""
+        if state.is_world_process_zero:
+            (Path(args.output_dir) / f"checkpoint-{state.global_step}" / COMPLETE).touch()
 
 
 class Interruption(TrainerCallback):

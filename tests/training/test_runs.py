@@ -18,6 +18,7 @@ from transformers import TrainerCallback
 
 import runs
 from midstream import MidstreamForCausalLM, checkpoint, training
+from midstream.connector_trainer import Caching
 from midstream.errors import InputError
 from midstream.recipe import Recipe, parse_recipe
 from midstream.training import train
@@ -81,9 +82,9 @@ def test_training_changes_the_connector_and_nothing_frozen(tmp_path: Path) -> No
         assert torch.equal(before[name], tensor) == (name not in trained), name
 
 
-@pytest.mark.parametrize("cache", [False, True], ids=["pictures", "cached features"])
-def test_two_and_two_steps_are_four(cache: bool, tmp_path: Path) -> None:
-    recipe = runs.tiny_recipe(tmp_path / "parts", cache_features=cache)
+@pytest.mark.parametrize("cache", ["none", "features", "states"])
+def test_two_and_two_steps_are_four(cache: str, tmp_path: Path) -> None:
+    recipe = runs.tiny_recipe(tmp_path / "parts", cache=cache)
     train(recipe, tmp_path / "whole")
     with pytest.raises(RuntimeError, match="cut"):
         train(recipe, tmp_path / "parted", callbacks=[StopAfter(2, RuntimeError("cut"))])
@@ -91,6 +92,19 @@ def test_two_and_two_steps_are_four(cache: bool, tmp_path: Path) -> None:
     train(recipe, tmp_path / "parted", resume=True)
     assert_same(tmp_path / "whole", tmp_path / "parted")
     assert not (tmp_path / "parted.partial").exists()
+
+
+@pytest.mark.parametrize("cache", ["features", "states"])
+def test_a_cache_changes_no_bit_of_the_trained_model(cache: str, straight: tuple[Recipe, Path], tmp_path: Path) -> None:
+    result = train(runs.tiny_recipe(tmp_path / "parts", cache=cache), tmp_path / "model")
+    assert_same(straight[1], tmp_path / "model")
+    assert result.cache is not None and result.cache.parent == Path(os.environ["MIDSTREAM_CACHE"])
+    with pytest.raises(InputError, match=r"lies in the model's folder .*; choose another place"):
+        train(
+            runs.tiny_recipe(tmp_path / "parts", cache=cache),
+            tmp_path / "other",
+            caching=Caching(tmp_path / "other" / "cache"),
+        )
 
 
 def test_the_control_another_seed_gives_another_model(straight: tuple[Recipe, Path], tmp_path: Path) -> None:

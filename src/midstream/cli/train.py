@@ -1,11 +1,13 @@
 """`midstream train`: a recipe, from its name to a saved model."""
 
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from midstream.cli.console import AsJson, Bars, Debug, emit, quiet_bars, show, stderr, told
+from midstream.errors import InputError
 
 
 def train(
@@ -21,6 +23,24 @@ def train(
     force: Annotated[
         bool, typer.Option("--force", help="Replace the model at --out, drop an interrupted run.")
     ] = False,
+    cache: Annotated[
+        str | None,
+        typer.Option(
+            help="Compute once and read back what training does not change: the encoders' `features`, or also the "
+            "text's hidden `states` at the entry layer; `none` for neither. Short for --set training.cache.",
+            metavar="none|features|states",
+            show_default="the recipe's",
+        ),
+    ] = None,
+    cache_dir: Annotated[
+        Path | None,
+        typer.Option(
+            help="The cache's folder.", show_default="one of its own in $MIDSTREAM_CACHE or ~/.cache/midstream"
+        ),
+    ] = None,
+    rebuild_cache: Annotated[
+        bool, typer.Option("--rebuild-cache", help="Replace the cache at --cache-dir when it is of something else.")
+    ] = False,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -32,6 +52,8 @@ def train(
 
       midstream train deep_insert --set training.steps=400 --set modalities.image.schedule.layer=4 --out runs/layer4
 
+      midstream train deep_insert --cache states
+
       midstream train my_recipe.yaml --resume
 
       midstream train opt27b_vit_vqav2 --smoke
@@ -39,7 +61,10 @@ def train(
     with told(as_json, debug):
         from midstream.recipe import load_recipe
 
-        settings = load_recipe(recipe, overrides)
+        short = [] if cache is None else [f"training.cache={cache}"]
+        settings = load_recipe(recipe, [*(overrides or []), *short])
+        if settings.training.cache == "none" and (cache_dir or rebuild_cache):
+            raise InputError("--cache-dir and --rebuild-cache need a cache; add --cache features or --cache states")
         folder = out or Path("runs") / (settings.name + ("-smoke" if smoke else ""))
         stderr.print(f"loading the parts of {settings.name}", highlight=False)
         quiet_bars()
@@ -47,16 +72,32 @@ def train(
             from midstream.smoke import smoke as cut_down
 
             settings = cut_down(settings, folder.with_name(folder.name + "-parts"))
+        from midstream.training import Caching
         from midstream.training import train as run
 
         with Bars() as bars:
-            result = run(settings, folder, resume=resume, force=force, report=bars)
+            caching = Caching(cache_dir, rebuild_cache)
+            result = run(settings, folder, resume=resume, force=force, caching=caching, report=bars)
+        if os.environ.get("RANK", "0") != "0":
+            return  # of many processes the first one tells
         if as_json:
-            emit(
-                {"model": str(folder), "steps": result.steps, "seconds": round(result.seconds, 1), "loss": result.loss}
-            )
+            emit(_told(result))
         else:
             show(f"{result.steps} steps in {result.seconds:.0f} s, loss {result.loss:.4f}; the model is in {folder}")
+            if result.cache is not None:
+                show(f"the cache took {result.cache_seconds:.0f} s and is in {result.cache}")
             show(
                 f'try: midstream eval {folder}   or: midstream ask {folder} --image photo.png "what is in the picture?"'
             )
+
+
+def _told(result: Any) -> dict[str, Any]:
+    found = {
+        "model": str(result.folder),
+        "steps": result.steps,
+        "seconds": round(result.seconds, 1),
+        "loss": result.loss,
+    }
+    if result.cache is None:
+        return found
+    return found | {"cache": str(result.cache), "cache_seconds": round(result.cache_seconds, 1)}

@@ -29,15 +29,17 @@ class Rows(Sequence[Row]):
         records: what each row is made from; kept in memory.
         make: record -> row. A pure function: the same index always gives the same row.
         name: what people call this data in messages.
+        version: what tells this data from another of the same records, where records are no more than numbers.
     """
 
-    def __init__(self, records: Sequence[Any], make: Callable[[Any], Row], name: str) -> None:
-        self._records = records
+    def __init__(self, records: Sequence[Any], make: Callable[[Any], Row], name: str, version: str = "") -> None:
+        self.records = records
         self._make = make
         self.name = name
+        self.version = version
 
     def __len__(self) -> int:
-        return len(self._records)
+        return len(self.records)
 
     @overload
     def __getitem__(self, index: int) -> Row: ...
@@ -45,11 +47,11 @@ class Rows(Sequence[Row]):
     def __getitem__(self, index: slice) -> "Rows": ...
     def __getitem__(self, index: int | slice) -> "Row | Rows":
         if isinstance(index, slice):
-            return Rows(self._records[index], self._make, self.name)
-        return self._make(self._records[index])
+            return Rows(self.records[index], self._make, self.name, self.version)
+        return self._make(self.records[index])
 
     def __iter__(self) -> Iterator[Row]:
-        return (self._make(record) for record in self._records)
+        return (self._make(record) for record in self.records)
 
 
 def text_of(content: Any) -> str:

@@ -41,7 +41,8 @@ def _pocket(data: "settings.PocketData", split: str, count: int | None) -> Rows:
     def row(index: int) -> Row:
         return pocket.example(name, index, data.seed, questions_per_scene=questions, include_describe=describe)
 
-    return Rows(range(scenes), row, f"pocket scenes, {split}")
+    drawn = f"{split} {data.seed} {questions} {describe}"
+    return Rows(range(scenes), row, f"pocket scenes, {split}", drawn)
 
 
 def _files(data: "settings.Data", split: str) -> Rows:
@@ -91,7 +92,7 @@ def _hub(data: "settings.HubData", split: str) -> Rows:
         images = entry.pop("images", None)
         return check_row(fill_images(entry, images, where) if images is not None else entry, where)
 
-    return Rows(range(len(table)), row, f"{data.path}, {split}")
+    return Rows(range(len(table)), row, f"{data.path}, {split}", str(table._fingerprint))
 
 
 def _without_nulls(entry: Any) -> Any:

@@ -11,7 +11,11 @@ from midstream.recipe.node import Settings
 
 
 class Training(Settings):
-    """Optimisation: AdamW with a schedule per step."""
+    """Optimisation: AdamW with a schedule per step.
+
+    `cache` says what is computed once and read back in every epoch: nothing, the encoders' `features`, or also the
+    text's hidden `states` at the lowest entry layer; `cache_precision` whether as computed or in half the bytes.
+    """
 
     steps: PositiveInt
     batch_size: PositiveInt = 32
@@ -24,7 +28,8 @@ class Training(Settings):
     seed: NonNegativeInt = 0
     precision: Literal["float32", "bfloat16"] = "float32"
     gradient_checkpointing: bool = False
-    cache_features: bool = False
+    cache: Literal["none", "features", "states"] = "none"
+    cache_precision: Literal["exact", "bfloat16"] = "exact"
     save_every: PositiveInt = 500
     log_every: PositiveInt = 20
 

@@ -1,0 +1,128 @@
+"""The trainer of a run: model, rows (from a cache, if the recipe says so) and Hugging Face's `Trainer` around them.
+
+Owns how a batch becomes a loss and what a checkpoint holds. Knows no run from end to end.
+"""
+
+import time
+from dataclasses import dataclass
+from functools import partial as with_arguments
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+
+from midstream.building import build
+from midstream.cache.building import cached
+from midstream.cache.items import COLUMNS, STATES, collate, entry_layer
+from midstream.checkpoint import load_weights
+from midstream.data.sources import open_rows
+from midstream.engine.skipping import known
+from midstream.modeling import MidstreamForCausalLM
+from midstream.processing import MidstreamProcessor
+from midstream.progress import Report
+from midstream.recipe import Recipe
+from midstream.training_callbacks import CompleteMark, Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Caching:
+    """Where the cache of a run lies, when its recipe wants one.
+
+    Args:
+        folder: the cache itself; by default one of its own, for these very parts and data, in the user's cache folder.
+        rebuild: replace what lies in `folder` when it was made from something else.
+    """
+
+    folder: Path | None = None
+    rebuild: bool = False
+
+
+class ConnectorTrainer(Trainer):
+    """`Trainer` that saves and loads what Midstream does: connectors as safetensors, and no pickled arguments."""
+
+    def __init__(self, joined: MidstreamForCausalLM, processor: MidstreamProcessor, **options: Any) -> None:
+        super().__init__(model=joined, **options)
+        self.joined = joined
+        self.processor = processor
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """The loss of a batch; where the text's states are known, the LM begins with them."""
+        states_BTD = inputs.pop(STATES, None)
+        if states_BTD is None:
+            return super().compute_loss(model, inputs, *args, **kwargs)
+        with known(self.joined.engine, self.joined.lm, entry_layer(self.joined), states_BTD):
+            return super().compute_loss(model, inputs, *args, **kwargs)
+
+    def save_parts(self, folder: Path) -> None:
+        """Write connectors and processor."""
+        self.joined.save_pretrained(folder)
+        self.processor.save_pretrained(folder)
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        self.save_parts(Path(output_dir or str(self.args.output_dir)))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        self.joined.load_trained(load_weights(resume_from_checkpoint), resume_from_checkpoint)
+
+
+def make_trainer(
+    recipe: Recipe, partial: Path, caching: Caching, report: Report, callbacks: list[TrainerCallback]
+) -> tuple[ConnectorTrainer, float]:
+    """The trainer, and the seconds that its cache took."""
+    settings = recipe.training
+    model, processor = build(recipe)
+    if settings.gradient_checkpointing:
+        model.gradient_checkpointing_enable()
+    rows: Any = open_rows(recipe.data, "train")
+    arguments = _arguments(recipe, partial)
+    collator: Any = with_arguments(processor.training_batch, multiple=COLUMNS)
+    started = time.perf_counter()
+    if settings.cache != "none":
+        torch.nn.Module.to(model, arguments.device)
+        rows = cached(
+            rows,
+            model,
+            processor,
+            settings.cache,
+            caching.folder,
+            name=recipe.name,
+            stored_as=torch.bfloat16 if settings.cache_precision == "bfloat16" else None,
+            batch_size=settings.batch_size,
+            rebuild=caching.rebuild,
+            report=report,
+        )
+        collator = collate
+    trainer = ConnectorTrainer(
+        model,
+        processor,
+        args=arguments,
+        train_dataset=rows,
+        data_collator=collator,
+        callbacks=[Progress(report), CompleteMark(), *callbacks],
+    )
+    trainer.remove_callback(PrinterCallback)  # it prints dictionaries to stdout, which belongs to the result
+    return trainer, time.perf_counter() - started if settings.cache != "none" else 0.0
+
+
+def _arguments(recipe: Recipe, partial: Path) -> TrainingArguments:
+    settings = recipe.training
+    return TrainingArguments(
+        output_dir=str(partial),
+        max_steps=settings.steps,
+        per_device_train_batch_size=settings.batch_size,
+        gradient_accumulation_steps=settings.gradient_accumulation,
+        learning_rate=settings.lr,
+        warmup_steps=settings.warmup if settings.warmup else 0,
+        lr_scheduler_type=settings.scheduler,
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.max_grad_norm,
+        seed=settings.seed,
+        save_steps=settings.save_every,
+        save_total_limit=2,
+        logging_steps=settings.log_every,
+        dataloader_pin_memory=torch.cuda.is_available(),
+        remove_unused_columns=False,
+        disable_tqdm=True,
+        report_to="none",
+    )
