@@ -3,9 +3,9 @@
     python benchmarks/first_light.py run --out benchmarks/first_light_2core_cpu_2026-11-22.json
     python benchmarks/first_light.py readme benchmarks/first_light_2core_cpu_2026-11-22.json
 
-Each cell is `midstream train` and `midstream eval --json` in processes of their own, one thread each, `--workers` at a
-time; cells that are in the file already are not run again. Seconds are therefore those of one thread; the time of a
-recipe on both cores is measured by `time` cells, which run alone.
+Each cell is `midstream train` and `midstream eval --json` in processes of their own; cells that are in the file already
+are not run again. The cells of seed 0 run one after the other on all cores, and the table's seconds are theirs; the
+others run `--workers` at a time on one thread each, and their seconds compare with nothing.
 """
 
 import json
@@ -29,19 +29,18 @@ CONTROLS = ("blind", "shuffled", "untrained")
 BEGIN, END = "<!-- figures -->", "<!-- /figures -->"
 
 
-def cells(seeds: int, depths: Iterable[int]) -> list[dict[str, Any]]:
-    """What is run: the headline pair first, seed by seed, so that an interrupted study is still paired."""
-    plan: list[dict[str, Any]] = []
-    for seed in range(seeds):
-        plan += [{"recipe": name, "seed": seed} for name in ("deep_insert", "prepend", "ep_alm")]
-    plan += [{"recipe": "deep_insert", "seed": 0, "layer": layer} for layer in depths]
-    return plan
+def cells(seeds: int, depths: Iterable[int]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """What is run: the cells to be timed, and the others, seed by seed, so that an interrupted study is still paired."""
+    names = ("deep_insert", "prepend", "ep_alm")
+    timed = [{"recipe": name, "seed": 0} for name in names]
+    others: list[dict[str, Any]] = [{"recipe": name, "seed": seed} for seed in range(1, seeds) for name in names]
+    return timed, others + [{"recipe": "deep_insert", "seed": 0, "layer": layer} for layer in depths]
 
 
 def run_cell(cell: dict[str, Any], threads: int, n: int) -> dict[str, Any]:
     """Train and evaluate one cell; returns the cell with its figures."""
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
-    settings = [f"training.seed={cell['seed']}", *cell.get("set", [])]
+    settings = [f"training.seed={cell['seed']}"]
     if "layer" in cell:
         settings.append(f"modalities.image.schedule.layer={cell['layer']}")
     with tempfile.TemporaryDirectory() as folder:
@@ -70,7 +69,7 @@ def _midstream(arguments: list[str], environment: dict[str, str]) -> dict[str, A
 
 
 def _key(cell: dict[str, Any]) -> str:
-    return json.dumps({key: cell.get(key) for key in ("recipe", "seed", "layer", "set", "alone")}, sort_keys=True)
+    return json.dumps({key: cell.get(key) for key in ("recipe", "seed", "layer")}, sort_keys=True)
 
 
 @app.command()
@@ -80,7 +79,6 @@ def run(
     depths: Annotated[str, typer.Option(help="Further entry layers, seed 0.")] = "2,6",
     n: Annotated[int, typer.Option(help="Test questions per evaluation.")] = 1000,
     workers: int = 2,
-    time_recipes: Annotated[bool, typer.Option(help="Also time each recipe alone on all cores.")] = True,
 ) -> None:
     """Run every cell that is not in the file yet."""
     results: list[dict[str, Any]] = json.loads(out.read_text()) if out.exists() else []
@@ -95,12 +93,11 @@ def run(
             out.write_text(json.dumps(results, indent=1) + "\n")
         typer.echo(f"{_key(cell)}  accuracy {result['eval']['accuracy']}  {result['seconds']} s", err=True)
 
-    layers = [int(layer) for layer in depths.split(",") if layer]
+    timed, others = cells(seeds, [int(layer) for layer in depths.split(",") if layer])
+    for cell in timed:
+        finish(cell, os.cpu_count() or 1)
     with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(lambda cell: finish(cell, 1), cells(seeds, layers)))
-    if time_recipes:
-        for name in ("deep_insert", "prepend", "ep_alm"):
-            finish({"recipe": name, "seed": 0, "alone": True}, os.cpu_count() or 1)
+        list(pool.map(lambda cell: finish(cell, 1), others))
 
 
 @app.command()
@@ -121,14 +118,13 @@ def table(results: list[dict[str, Any]], source: Path) -> str:
     rows = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
     groups: dict[tuple[str, Any], list[dict[str, Any]]] = {}
     for cell in results:
-        if not cell.get("alone"):
-            groups.setdefault((cell["recipe"], cell.get("layer")), []).append(cell)
-    alone = {cell["recipe"]: cell["train"]["seconds"] for cell in results if cell.get("alone")}
+        groups.setdefault((cell["recipe"], cell.get("layer")), []).append(cell)
     for (name, layer), group in groups.items():
         accuracy = [cell["eval"]["accuracy"] for cell in group]
         control = {key: mean(cell["eval"][key] for cell in group) for key in ("ceiling", *CONTROLS)}
         entry = {"prepend": 0, "deep_insert": 4, "ep_alm": "4..6"}[name] if layer is None else layer
-        seconds = f"{alone[name]:.0f} s" if layer is None and name in alone else ""
+        alone = [cell["train"]["seconds"] for cell in group if cell["threads"] > 1]
+        seconds = f"{alone[0]:.0f} s" if alone else ""
         seeds = ", ".join(f"{100 * value:.1f}" for value in accuracy)
         share = 100 * mean(accuracy) / control["ceiling"]
         columns = [f"`{name}`", str(entry), f"**{100 * mean(accuracy):.1f}** ({seeds})", f"{share:.0f}%"]
@@ -138,7 +134,7 @@ def table(results: list[dict[str, Any]], source: Path) -> str:
     ceiling = 100 * mean(cell["eval"]["ceiling"] for cell in results)
     note = (
         f"\nCeiling (the LM told in words what the picture shows): {ceiling:.1f}. {results[0]['eval']['n']} test "
-        f"questions, seeds in brackets; `training` is seconds on both cores. torch {facts['versions']['torch']}, "
+        f"questions, seeds in brackets; `training` is seconds alone on both cores. torch {facts['versions']['torch']}, "
         f"transformers {facts['versions']['transformers']}. Raw: [{source.name}](benchmarks/{source.name}).\n"
     )
     return "\n".join(rows) + "\n" + note

@@ -10,11 +10,11 @@ SOURCE = Path(__file__).parent.parent / "src" / "midstream"
 LAYERS = (
     ("errors", "progress"),
     ("schedule", "media", "provenance"),
-    ("connectors", "encoders", "recipe", "pocket", "testing", "checkpoint"),
+    ("presets", "connectors", "encoders", "recipe", "pocket", "testing", "checkpoint"),
     ("engine",),
     ("configuration", "modality"),
     ("modeling",),
-    ("processing", "compat"),
+    ("processing", "compat", "cost"),
     ("building", "data"),
     ("tasks", "smoke", "cache"),
     ("run_folder",),

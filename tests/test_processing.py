@@ -14,8 +14,8 @@ import cases
 from midstream.errors import InputError
 from midstream.modality import Modality
 from midstream.modeling import MidstreamForCausalLM
+from midstream.presets import deep_insert
 from midstream.processing import MidstreamProcessor
-from midstream.schedule import deep_insert
 
 WORDS = ("<pad> <s> </s> Question: Answer: user assistant : < > image ! what is this that red blue and the one").split()
 

@@ -8,8 +8,21 @@ if TYPE_CHECKING:
     from midstream.errors import InputError
     from midstream.modality import Modality
     from midstream.modeling import MidstreamForCausalLM
+    from midstream.presets import (
+        deep_insert,
+        deepstack,
+        ep_alm,
+        fastv,
+        prepend,
+        pyramid_drop,
+        shortv,
+        soft_prompt,
+        vica,
+        vtw,
+        window,
+    )
     from midstream.processing import MidstreamProcessor
-    from midstream.schedule import Schedule, deep_insert, ep_alm, prepend, soft_prompt, window
+    from midstream.schedule import Keep, Schedule, Write
 
 __version__ = "0.1.0"
 
@@ -20,20 +33,30 @@ _HOMES = {
     "MidstreamConfig": "configuration",
     "MidstreamForCausalLM": "modeling",
     "MidstreamProcessor": "processing",
-    **dict.fromkeys(("Schedule", "deep_insert", "ep_alm", "prepend", "soft_prompt", "window"), "schedule"),
+    **dict.fromkeys(("Keep", "Schedule", "Write"), "schedule"),
+    **dict.fromkeys(("deep_insert", "deepstack", "ep_alm", "fastv", "prepend", "pyramid_drop"), "presets"),
+    **dict.fromkeys(("shortv", "soft_prompt", "vica", "vtw", "window"), "presets"),
 }
 __all__ = [
     "FeatureSpec",
     "InputError",
+    "Keep",
     "MidstreamConfig",
     "MidstreamForCausalLM",
     "MidstreamProcessor",
     "Modality",
     "Schedule",
+    "Write",
     "deep_insert",
+    "deepstack",
     "ep_alm",
+    "fastv",
     "prepend",
+    "pyramid_drop",
+    "shortv",
     "soft_prompt",
+    "vica",
+    "vtw",
     "window",
 ]
 

@@ -7,9 +7,9 @@ import torch
 
 from midstream.modality import Modality, load_lm
 from midstream.modeling import MidstreamForCausalLM
+from midstream.presets import preset
 from midstream.processing import MidstreamProcessor
 from midstream.recipe import Recipe
-from midstream.schedule import preset
 
 
 def build_model(recipe: Recipe) -> MidstreamForCausalLM:

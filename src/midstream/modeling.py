@@ -26,6 +26,9 @@ from midstream.errors import InputError
 from midstream.modality import LoadedModality, Modality, load_lm
 from midstream.schedule import Schedule
 
+IGNORED = -100
+"""The label of a column that is not learnt."""
+
 
 class MidstreamForCausalLM(PreTrainedModel, GenerationMixin):
     """A causal LM with more senses. Build it with `from_parts` or `from_pretrained`.
@@ -141,7 +144,7 @@ class MidstreamForCausalLM(PreTrainedModel, GenerationMixin):
         self.load_state_dict(dict(tensors), strict=False)
 
     def describe_schedules(self) -> str:
-        """The schedules, a column a layer: `.` absent, `#` live, a digit where that level is written."""
+        """The schedules, a column a layer; the signs are those of `Schedule.draw`."""
         depth = len(self.engine.anatomy.layers)
         width = max(map(len, ["layer", *self.engine.schedules]))
         ruler = "".join(str(layer % 10) for layer in range(depth))
@@ -189,6 +192,7 @@ class MidstreamForCausalLM(PreTrainedModel, GenerationMixin):
         labels: Tensor | None = None,
         use_cache: bool | None = None,
         logits_to_keep: int | Tensor = 0,
+        asking_columns: Tensor | None = None,
         **kwargs: Any,
     ) -> Any:
         """The LM's own forward with the modalities of this call on board.
@@ -197,6 +201,8 @@ class MidstreamForCausalLM(PreTrainedModel, GenerationMixin):
             input_ids: (B, T) text only; a slot takes no column.
             attention_mask: (B, past + T), 0 at padding.
             labels: (B, T), -100 where no loss is wanted.
+            asking_columns: (B,) the text column whose attention decides which tokens a schedule keeps. By default the
+                last of each row; with labels the last before the first label, so that no answer is looked ahead at.
             kwargs: modality inputs (see the module's docstring); the rest goes to the LM.
 
         Returns:
@@ -211,6 +217,8 @@ class MidstreamForCausalLM(PreTrainedModel, GenerationMixin):
             raise InputError("give input_ids or inputs_embeds; there is no text to read")
         cargo = self._load(media, text, attention_mask, first=_is_first(past_key_values))
         extra = {"labels": labels} if labels is not None else {}
+        if asking_columns is None and labels is not None and self.engine.asks:
+            asking_columns = ((labels != IGNORED).int().argmax(1) - 1).clamp(min=0)
         if use_cache is None and labels is not None:
             use_cache = False  # a training step has no use for keys and values
         return self.engine.run(
@@ -222,6 +230,7 @@ class MidstreamForCausalLM(PreTrainedModel, GenerationMixin):
             inputs_embeds=inputs_embeds,
             use_cache=use_cache,
             logits_to_keep=logits_to_keep,
+            asking_columns=asking_columns,
             **extra,
             **kwargs,
         )
@@ -234,6 +243,10 @@ class MidstreamForCausalLM(PreTrainedModel, GenerationMixin):
             if _any_filled(given):
                 kwargs[f"{name}_slots"] = given["slots"]
                 kwargs[f"{name}_tokens"] = self.modalities[name].tokens(given)
+        if self.engine.asks and kwargs.get("asking_columns") is None:  # the prompt's end asks, not what is generated
+            prompt = inputs if inputs is not None else kwargs.get("input_ids", kwargs.get("inputs_embeds"))
+            if prompt is not None:
+                kwargs["asking_columns"] = _last_column(prompt, kwargs.get("attention_mask"))
         return super().generate(inputs, **kwargs)
 
     def prepare_inputs_for_generation(
@@ -312,10 +325,10 @@ class MidstreamForCausalLM(PreTrainedModel, GenerationMixin):
         """Training mode for the connectors only; frozen parts stay in eval mode."""
         super().train(mode)
         self.lm.eval()
-        for (
-            layer
-        ) in self.engine.anatomy.layers:  # the gate of Transformers' checkpointing; `rerunnable` shuts it inside
-            layer.training = mode and getattr(layer, "gradient_checkpointing", False)
+        for index, layer in enumerate(self.engine.anatomy.layers):
+            # the gate of Transformers' checkpointing, which takes caches away; `rerunnable` shuts it inside
+            gate = getattr(layer, "gradient_checkpointing", False) and not self.engine.needs_cache(index)
+            layer.training = mode and gate
         return self
 
     def gradient_checkpointing_enable(
@@ -381,6 +394,13 @@ def _any_filled(given: Mapping[str, Tensor]) -> bool:
     if torch.compiler.is_compiling():  # a compiler cannot branch on values; it is not given slots that are all empty
         return given["slots"].shape[1] > 0
     return bool((given["slots"] >= 0).any())
+
+
+def _last_column(text: Tensor, attention_mask: Tensor | None) -> Tensor:
+    """The last column of each row that is no padding, (B,)."""
+    if attention_mask is None:
+        return torch.full((text.shape[0],), text.shape[1] - 1, device=text.device)
+    return (attention_mask.bool() * torch.arange(attention_mask.shape[1], device=text.device)).argmax(1)
 
 
 def _is_first(cache: Any) -> bool:

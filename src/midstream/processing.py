@@ -19,6 +19,7 @@ from midstream.checkpoint import written_whole
 from midstream.configuration import MidstreamConfig
 from midstream.errors import InputError
 from midstream.modality import POCKET
+from midstream.modeling import IGNORED
 
 DEFAULT_TEMPLATE = (
     "{% for message in messages %}{% if message['role'] == 'user' %}Question: {{ message['content'] }}\n"
@@ -29,8 +30,6 @@ DEFAULT_TEMPLATE = (
 
 LOADERS: dict[str, Callable[[Any], Any]] = {"image": media.load_image}
 """Modality name -> what turns a path, bytes or object into what its processor takes."""
-
-IGNORED = -100
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from midstream.compat.families import LARGEST, SPECIAL, families, tiny_config, t
 from midstream.compat.run import check_family, run
 from midstream.engine import Engine
 from midstream.errors import InputError
-from midstream.schedule import deep_insert
+from midstream.presets import deep_insert
 
 EXPECTED: dict[str, str] = json.loads((Path(__file__).parent / "expected.json").read_text())
 PASSING = [family for family, status in EXPECTED.items() if status == "pass"]

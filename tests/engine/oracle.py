@@ -2,7 +2,8 @@
 
 One row at a time, no padding, no cache, no hooks, no masks of Transformers. All items, text and tokens, are in the
 sequence in every layer; what a layer must not see is blocked in attention, and tokens are overwritten where they are
-written. Nothing is spliced, so nothing can be spliced wrongly.
+written. Nothing is spliced, so nothing can be spliced wrongly. Tokens that a layer only reads, or that are parked, go
+through it like all others and are then put back as they were; dropped ones are blocked from there on.
 
                 keys  t0 i0 i1 t1          keys  t0 i0 i1 t1
     below enter   t0   x                     t0   x              live
@@ -24,6 +25,9 @@ from midstream.schedule import Schedule
 
 LIKE_LLAMA = ("llama", "mistral", "qwen2", "qwen3")
 SHAPES = (*LIKE_LLAMA, "opt")
+
+WEIGHTS: list[Tensor] = []
+"""The attention weights of the last layer that ran, (heads, W, W)."""
 
 Allowed = Callable[[int, Tensor], Tensor]
 
@@ -50,22 +54,32 @@ def text_logits(made: MidstreamForCausalLM, row: Row, allowed: Allowed | None = 
     tokens = {name: tokens_of(made, name, row) for name in schedules}
     items = merged(row, {name: [len(slot[0]) for slot in slots] for name, slots in tokens.items()}, list(schedules))
     config, layers = made.lm.config, range(made.lm.config.num_hidden_layers)
-    live = [[item.sense is None or schedules[item.sense].is_live(layer) for item in items] for layer in layers]
+    dropped: set[int] = set()
     embedded = made.lm.get_input_embeddings()(torch.tensor(row.ids))
     nothing = torch.zeros(embedded.shape[1])
     hidden = torch.stack([embedded[item.column] if item.sense is None else nothing for item in items])
-    hidden = overwrite(hidden, items, tokens, schedules, 0)
     step, head = (_opt_layer, _opt_head) if config.model_type == "opt" else (_llama_layer, _llama_head)
     if config.model_type == "opt":
-        places = positions(items, made.config.positions, live[0])
+        hidden = write(hidden, items, tokens, schedules, 0)
+        live = [item.sense is None or schedules[item.sense].is_live(0) for item in items]
+        places = positions(items, made.config.positions, live)
         hidden = hidden + made.lm.model.decoder.embed_positions.weight[places + 2]
+    looked_at: Tensor | None = None
     for layer in layers:
-        if layer:
-            hidden = overwrite(hidden, items, tokens, schedules, layer)
-        mask = causal(live[layer], window_of(config, layer))
+        if layer or config.model_type != "opt":
+            hidden = write(hidden, items, tokens, schedules, layer)
+        dropped |= drops(hidden, items, schedules, layer, dropped, looked_at)
+        state = ["active" if item.sense is None else schedules[item.sense].state(layer) for item in items]
+        seen = [state[i] in ("active", "readable") and i not in dropped for i in range(len(items))]
+        mask = opened(causal(seen, window_of(config, layer)), items, schedules, seen)
         if allowed is not None:
             mask = allowed(layer, mask)
-        hidden = step(made.lm, layer, hidden, positions(items, made.config.positions, live[layer]), mask)
+        before, places = hidden, positions(items, made.config.positions, seen)
+        WEIGHTS.clear()
+        hidden = step(made.lm, layer, hidden, places, mask)
+        looked_at = WEIGHTS[0].mean(0)[items.index(Item(None, row.asking))]
+        still = torch.tensor([is_still(s) for s in state])
+        hidden = torch.where(still[:, None], before, hidden)
     text = torch.tensor([item.sense is None for item in items])
     return head(made.lm, hidden[text])
 
@@ -104,16 +118,58 @@ def causal(live: Sequence[bool], window: int | None) -> Tensor:
     return allowed
 
 
-def overwrite(
+def opened(mask: Tensor, items: Sequence[Item], schedules: Mapping[str, Schedule], seen: Sequence[bool]) -> Tensor:
+    """The mask with what tokens read beyond what stands before them."""
+    mask = mask.clone()
+    for reader, item in enumerate(items):
+        reach = schedules[item.sense].reach if item.sense and seen[reader] else "causal"
+        for read, other in enumerate(items):
+            own = (item.sense, item.slot) == (other.sense, other.slot)
+            if seen[read] and (reach == "all" or (reach == "slot" and own)):
+                mask[reader, read] = True
+    return mask
+
+
+def write(
     hidden: Tensor, items: Sequence[Item], tokens: Mapping[str, Any], schedules: Mapping[str, Schedule], layer: int
 ) -> Tensor:
-    """Put each sense's tokens in their places if its schedule writes them at the input of `layer`."""
+    """Put each sense's tokens in their places, or add them, if its schedule writes them at the input of `layer`."""
     hidden = hidden.clone()
     for place, item in enumerate(items):
-        level = schedules[item.sense].level_written_at(layer) if item.sense else None
-        if item.sense and level is not None:
-            hidden[place] = tokens[item.sense][item.slot][level][item.index]
+        written = schedules[item.sense].write_at(layer) if item.sense else None
+        if item.sense and written is not None:
+            token = tokens[item.sense][item.slot][written.level][item.index]
+            hidden[place] = token if written.mode == "replace" else hidden[place] + token
     return hidden
+
+
+def is_still(state: str) -> bool:
+    """Whether a layer leaves a token in this state as it is."""
+    return state in ("readable", "parked")
+
+
+def drops(
+    hidden: Tensor,
+    items: Sequence[Item],
+    schedules: Mapping[str, Schedule],
+    layer: int,
+    gone: set[int],
+    looked_at: Tensor | None,
+) -> set[int]:
+    """The places that are dropped at the input of `layer`."""
+    dropped = set()
+    for sense, schedule in schedules.items():
+        keep = next((keep for keep in schedule.keeps if keep.layer == layer), None)
+        for slot in {item.slot for item in items if item.sense == sense} if keep else ():
+            places = [i for i, item in enumerate(items) if (item.sense, item.slot) == (sense, slot) and i not in gone]
+            count = max(1, int(keep.fraction * len(places) + 1e-9))
+            if keep.by == "even":
+                stay = {places[int((i + 0.5) * len(places) / count)] for i in range(count)}
+            else:
+                scores = looked_at if keep.by == "attention" else hidden.norm(dim=-1)
+                stay = set(sorted(places, key=lambda i: -float(scores[i]))[:count])
+            dropped |= set(places) - stay
+    return dropped
 
 
 def tokens_of(made: MidstreamForCausalLM, name: str, row: Row) -> list[Tensor]:
@@ -137,6 +193,7 @@ def _attend(queries: Tensor, keys: Tensor, values: Tensor, allowed: Tensor, scal
     keys, values = keys.repeat_interleave(groups, 1), values.repeat_interleave(groups, 1)
     scores = torch.einsum("qhd,khd->hqk", queries, keys) * scale
     weights = scores.masked_fill(~allowed, -torch.inf).softmax(-1)
+    WEIGHTS.append(weights)
     return torch.einsum("hqk,khd->qhd", weights, values).flatten(1)
 
 

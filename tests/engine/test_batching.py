@@ -15,7 +15,7 @@ from midstream.modeling import MidstreamForCausalLM
 LATER = (12, 75, 43)
 
 
-@cases.a_third(2)
+@cases.a_quarter(2)
 def test_batch_equals_singles(family: str, case: str) -> None:
     """Several slots in a row, two at one place, and a row of text alone among them."""
     made = cases.model(family, case)

@@ -26,7 +26,7 @@ def _generate(made: MidstreamForCausalLM, rows: tuple[cases.Row, ...], **options
     return made.generate(**inputs, **(GREEDY | options))[:, inputs["input_ids"].shape[1] :].tolist()
 
 
-@cases.a_third(0)
+@cases.a_quarter(0)
 def test_each_word_is_the_greedy_choice_of_a_full_pass(family: str, case: str) -> None:
     made = cases.model(family, case)
     said = _generate(made, cases.ROWS)
@@ -40,13 +40,13 @@ def test_control_other_pictures_give_other_words() -> None:
     assert not all(_follows(made, row, words) for row, words in zip(cases.ROWS, said, strict=True))
 
 
-@cases.a_third(1)
+@cases.a_quarter(1)
 def test_without_a_cache_the_words_are_the_same(family: str, case: str) -> None:
     made = cases.model(family, case)
     assert _generate(made, cases.ROWS, use_cache=False) == _generate(made, cases.ROWS)
 
 
-@cases.a_third(2)
+@cases.a_quarter(2)
 def test_three_beams_batched_equal_one_by_one(family: str, case: str) -> None:
     made = cases.model(family, case)
     alone = [_generate(made, (row,), num_beams=3)[0] for row in cases.ROWS]
@@ -93,7 +93,7 @@ def _second_turn(made: MidstreamForCausalLM, inputs: dict[str, Tensor], ids: Ten
     return new
 
 
-@cases.a_third(1)
+@cases.a_quarter(1, without="fastv")  # there, each question chooses the tokens of the pictures that come with it
 def test_a_second_picture_on_the_same_cache_equals_one_call(family: str, case: str) -> None:
     made = cases.model(family, case)
     names = cases.senses(made)
@@ -117,7 +117,7 @@ def _again(made: MidstreamForCausalLM, inputs: dict[str, Tensor]) -> Any:
     return made(**inputs, use_cache=True).past_key_values
 
 
-@cases.a_third(0)
+@cases.a_quarter(0, without="fastv")
 def test_a_conversation_continues_through_generate(family: str, case: str) -> None:
     made = cases.model(family, case)
     names = cases.senses(made)

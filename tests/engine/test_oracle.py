@@ -44,15 +44,21 @@ def _broken(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
         right = oracle.causal
         monkeypatch.setattr(oracle, "causal", lambda live, window: right([True] * len(live), window))
     elif part == "write":  # nothing is overwritten above layer 2
-        right_write = oracle.overwrite
+        right_write = oracle.write
 
         def write_early_only(hidden: Tensor, *rest: Any) -> Tensor:
             return right_write(hidden, *rest) if rest[-1] < 3 else hidden
 
-        monkeypatch.setattr(oracle, "overwrite", write_early_only)
+        monkeypatch.setattr(oracle, "write", write_early_only)
     elif part == "order":  # a slot stands one text column late
         right_merge = oracle.merged
         monkeypatch.setattr(oracle, "merged", lambda row, *rest: right_merge(_late(row), *rest))
+    elif part == "still":  # tokens that are only read, or not even that, change like all others
+        monkeypatch.setattr(oracle, "is_still", lambda state: False)
+    elif part == "asking":  # another token's attention decides
+        monkeypatch.setattr(cases.Row, "asking", 0)
+    elif part == "drops":  # nothing is dropped
+        monkeypatch.setattr(oracle, "drops", lambda *_: set())
     elif part == "window":
         monkeypatch.setattr(oracle, "window_of", lambda config, layer: 7)
 
@@ -67,6 +73,11 @@ def _late(row: cases.Row) -> cases.Row:
         ("llama", "deep_insert_middle", "entry"),
         ("opt", "window_middle", "entry"),
         ("llama", "ep_alm", "write"),
+        ("opt", "deepstack", "write"),
+        ("llama", "shortv", "still"),
+        ("opt", "vica", "still"),
+        ("llama", "fastv", "asking"),
+        ("opt", "pyramid", "drops"),
         ("llama", "deep_insert_last", "write"),
         ("opt", "deep_insert_middle", "order"),
         ("mistral", "deep_insert_middle", "window"),

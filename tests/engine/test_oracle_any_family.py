@@ -19,7 +19,13 @@ from midstream.schedule import Schedule
 
 
 @contextmanager
-def _watched(layers: Any, change: Any) -> Iterator[None]:
+def _watched(layers: Any, change: Any) -> Iterator[list[Tensor]]:
+    """Let `change` have the arguments of each layer; gives the attention weights of the layers, (heads, W, W) each."""
+    weights: list[Tensor] = []
+
+    def look(module: Any, args: Any, output: Any) -> None:
+        weights.extend(part[0] for part in output if isinstance(part, Tensor) and part.dim() == 4)
+
     names = tuple(inspect.signature(layers[0].forward).parameters)
 
     def hook(index: int) -> Any:
@@ -29,8 +35,10 @@ def _watched(layers: Any, change: Any) -> Iterator[None]:
         return before
 
     handles = [layer.register_forward_pre_hook(hook(i), with_kwargs=True) for i, layer in enumerate(layers)]
+    for layer in layers:
+        handles += [part.register_forward_hook(look) for name, part in layer.named_children() if "att" in name]
     try:
-        yield
+        yield weights
     finally:
         for handle in handles:
             handle.remove()
@@ -38,24 +46,39 @@ def _watched(layers: Any, change: Any) -> Iterator[None]:
 
 def _full_sequence(family: str, made: MidstreamForCausalLM, row: cases.Row) -> Tensor:
     """Logits of the text columns of one row, (T, vocabulary), with positions counted over the merged sequence."""
-    lm = cases.plain_lm(family)
+    lm = cases.showing_lm(family)
     schedules = {name: Schedule.from_dict(part["schedule"]) for name, part in made.config.modalities.items()}
     tokens = {name: oracle.tokens_of(made, name, row) for name in schedules}
     items = oracle.merged(row, {name: [len(s[0]) for s in slots] for name, slots in tokens.items()}, list(schedules))
     text = torch.tensor([item.sense is None for item in items])
+    asking = items.index(oracle.Item(None, row.asking))
+    dropped: set[int] = set()
+    before: list[Tensor] = []
+
+    def states(layer: int) -> list[str]:
+        return ["active" if item.sense is None else schedules[item.sense].state(layer) for item in items]
 
     def change(layer: int, given: dict[str, Any]) -> dict[str, Any]:
-        live = [item.sense is None or schedules[item.sense].is_live(layer) for item in items]
-        allowed = oracle.causal(live, oracle.window_of(lm.config, layer))
-        given["attention_mask"] = torch.zeros(1, 1, *allowed.shape).masked_fill(~allowed, torch.finfo().min)
+        nonlocal dropped
+        name = next(iter(given))
+        hidden = given[name][0]
         if layer:
-            given["hidden_states"] = oracle.overwrite(given["hidden_states"][0], items, tokens, schedules, layer)[None]
+            still = torch.tensor([oracle.is_still(state) for state in states(layer - 1)])
+            hidden = torch.where(still[:, None], before[-1], hidden)
+            hidden = oracle.write(hidden, items, tokens, schedules, layer)
+        looked_at = weights[-1].mean(0)[asking] if weights else None
+        dropped |= oracle.drops(hidden, items, schedules, layer, dropped, looked_at)
+        seen = [s in ("active", "readable") and i not in dropped for i, s in enumerate(states(layer))]
+        allowed = oracle.opened(oracle.causal(seen, oracle.window_of(lm.config, layer)), items, schedules, seen)
+        given["attention_mask"] = torch.zeros(1, 1, *allowed.shape).masked_fill(~allowed, torch.finfo().min)
+        before.append(hidden)
+        given[name] = hidden[None]
         return given
 
     embedded = torch.zeros(len(items), lm.get_input_embeddings().weight.shape[1])
     embedded[text] = lm.get_input_embeddings()(torch.tensor(row.ids))
-    embedded = oracle.overwrite(embedded, items, tokens, schedules, 0)
-    with _watched(_layers(lm, made), change):
+    embedded = oracle.write(embedded, items, tokens, schedules, 0)
+    with _watched(_layers(lm, made), change) as weights:
         return lm(inputs_embeds=embedded[None], position_ids=torch.arange(len(items))[None]).logits[0, text]
 
 

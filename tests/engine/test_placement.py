@@ -7,7 +7,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from midstream.engine.placement import Cargo, Items, Layout, gather_rows, item_positions, positions_from_mask
+from midstream.engine.placement import (
+    Cargo,
+    Group,
+    Items,
+    Layout,
+    gather_rows,
+    item_positions,
+    positions_from_mask,
+    weave,
+)
 
 NAMES = ("image", "other", "third")
 
@@ -80,6 +89,11 @@ def _absent(scene: Scene, row: int, name: tuple[Any, ...]) -> bool:
     return name[0] != "text" and scene.slots[name[0]][row][name[1]] < scene.past
 
 
+def _whole(names: tuple[str, ...]) -> Group:
+    """A group of which nothing was dropped."""
+    return tuple((name, 0) for name in names)
+
+
 def _groups(scene: Scene) -> list[tuple[str, ...]]:
     names = tuple(scene.slots)
     return [tuple(name for index, name in enumerate(names) if bits >> index & 1) for bits in range(2 ** len(names))]
@@ -105,14 +119,14 @@ def _holds(scene: Scene, layout: Layout, group: tuple[str, ...]) -> bool:
 @given(scenes())
 def test_layouts_are_the_lists(scene: Scene) -> None:
     items = scene.items()
-    assert all(_holds(scene, items.layout(group), group) for group in _groups(scene))
+    assert all(_holds(scene, items.layout(_whole(group)), group) for group in _groups(scene))
 
 
 def test_control_a_slot_in_the_wrong_place_is_noticed() -> None:
     scene = Scene(0, [[True] * 3], {"image": 2}, {"image": [[1]]})
     late = Scene(0, [[True] * 3], {"image": 2}, {"image": [[2]]})
-    assert _holds(scene, scene.items().layout(("image",)), ("image",))
-    assert not _holds(scene, late.items().layout(("image",)), ("image",))
+    assert _holds(scene, scene.items().layout(_whole(("image",))), ("image",))
+    assert not _holds(scene, late.items().layout(_whole(("image",))), ("image",))
 
 
 @given(scenes(), st.data())
@@ -122,7 +136,7 @@ def test_sources_bring_each_item_from_where_it_was(scene: Scene, data: st.DataOb
     before, after = data.draw(st.sampled_from(groups)), data.draw(st.sampled_from(groups))
     rewritten = [name for name in after if name in before and data.draw(st.booleans())]
     fresh = [name for name in after if name not in before or name in rewritten]
-    old, new = items.layout(before), items.layout(after)
+    old, new = items.layout(_whole(before)), items.layout(_whole(after))
     written = [torch.arange(*items.ranges[name]).expand(len(scene.mask), -1) + 1000 for name in fresh]
     holds = gather_rows(torch.cat([old.items_BW, *written], dim=1)[..., None], items.sources(old, new, fresh)).squeeze(
         -1
@@ -137,7 +151,7 @@ def test_sources_bring_each_item_from_where_it_was(scene: Scene, data: st.DataOb
 @given(scenes())
 def test_positions_count_what_is_real(scene: Scene) -> None:
     items, union = scene.items(), tuple(scene.slots)
-    layout = items.layout(union)
+    layout = items.layout(_whole(union))
     past = torch.tensor(scene.mask)[:, : scene.past]
     whole = torch.cat([past, layout.valid_BW], dim=1)
     merged = item_positions(items, "merged", torch.tensor(scene.mask), layout, whole)
@@ -160,3 +174,40 @@ def test_positions_of_padding() -> None:
     assert positions_from_mask(mask, 5).tolist() == [[0, 0, 0, 1, 2], [0, 1, 2, 2, 2]]
     assert positions_from_mask(mask, 2).tolist() == [[1, 2], [2, 2]]
     assert positions_from_mask(mask, 0).shape == (2, 0)
+
+
+@given(scenes(), st.data())
+def test_dropped_tokens_are_the_worst_of_their_slot_and_gone(scene: Scene, data: st.DataObject) -> None:
+    items = scene.items()
+    for name, rows in scene.slots.items():
+        slots, tokens = len(rows[0]), scene.tokens[name]
+        count = data.draw(st.integers(1, tokens))
+        scores = torch.rand(len(rows), slots * tokens)
+        items.drop(name, 1, scores, slots, count)
+        group = tuple((other, int(other == name)) for other in scene.slots)
+        layout = items.layout(group)
+        for row in range(len(rows)):
+            there = [_name(scene, int(item)) for item in layout.items_BW[row][layout.valid_BW[row]]]
+            for slot in range(slots):
+                kept = [token for sense, at, token in (n for n in there if n[0] == name) if at == slot]
+                if _absent(scene, row, (name, slot, 0)):
+                    assert not kept
+                    continue
+                own = scores[row].unflatten(0, (slots, tokens))[slot]
+                assert sorted(kept) == sorted(own.argsort(descending=True)[:count].tolist())
+
+
+@given(scenes(), st.data())
+def test_weaving_takes_what_the_first_has_from_it(scene: Scene, data: st.DataObject) -> None:
+    items, groups = scene.items(), _groups(scene)
+    after = data.draw(st.sampled_from(groups))
+    first = tuple(name for name in after if data.draw(st.booleans()))
+    rest = items.layout(_whole(tuple(name for name in after if name not in first)), text=False)
+    whole, own = items.layout(_whole(after)), items.layout(_whole(first))
+    states = torch.cat([own.items_BW, rest.items_BW + 1000], dim=1)
+    woven = states.gather(1, weave(own, rest, whole))
+    for row in range(len(scene.mask)):
+        for place, item in enumerate(whole.items_BW[row].tolist()):
+            name = _name(scene, item)
+            if not _absent(scene, row, name):
+                assert woven[row, place] == item + 1000 * (name[0] != "text" and name[0] not in first)

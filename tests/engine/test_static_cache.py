@@ -10,7 +10,7 @@ from midstream.errors import InputError
 GREEDY = {"max_new_tokens": 8, "do_sample": False}
 
 
-@cases.a_third(0)
+@cases.a_quarter(0)
 def test_a_static_cache_gives_what_a_dynamic_one_gives(family: str, case: str) -> None:
     made = cases.model(family, case)
     inputs = cases.collate(cases.ROWS, cases.senses(made))

@@ -5,7 +5,7 @@ import torch
 
 import cases
 from midstream.engine import Engine
-from midstream.schedule import deep_insert, prepend
+from midstream.presets import deep_insert, prepend
 from midstream.testing import LM_FAMILIES
 
 TEXT = [cases.Row(row.ids) for row in cases.ROWS]

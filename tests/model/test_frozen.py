@@ -12,7 +12,7 @@ from torch import nn
 import cases
 from midstream.modality import Modality
 from midstream.modeling import MidstreamForCausalLM
-from midstream.schedule import deep_insert
+from midstream.presets import deep_insert
 from midstream.testing import DEPTH, tiny_encoder
 
 ENTRY = {"prepend": 0, "deep_insert_middle": 3, "deep_insert_last": 5, "window_middle": 2, "ep_alm": 2, "two_senses": 1}

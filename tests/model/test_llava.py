@@ -7,7 +7,8 @@ from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForCon
 import cases
 from midstream.modality import Modality
 from midstream.modeling import MidstreamForCausalLM
-from midstream.schedule import Schedule, deep_insert, prepend
+from midstream.presets import deep_insert, prepend
+from midstream.schedule import Schedule
 from midstream.testing import tiny_encoder
 
 IMAGE = 98

@@ -9,7 +9,7 @@ import cases
 from midstream.errors import InputError
 from midstream.modality import Modality, load_lm
 from midstream.modeling import MidstreamForCausalLM
-from midstream.schedule import deep_insert, ep_alm, soft_prompt, window
+from midstream.presets import deep_insert, ep_alm, soft_prompt, window
 from midstream.testing import tiny_encoder, tiny_lm
 
 

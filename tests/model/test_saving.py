@@ -20,7 +20,7 @@ from midstream.encoders import FeatureSpec
 from midstream.errors import InputError
 from midstream.modality import Modality
 from midstream.modeling import MidstreamForCausalLM
-from midstream.schedule import deep_insert, ep_alm, soft_prompt
+from midstream.presets import deep_insert, ep_alm, soft_prompt
 from midstream.testing import tiny_encoder, tiny_lm
 
 

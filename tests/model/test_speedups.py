@@ -35,7 +35,7 @@ def _equal(found: dict[str, Tensor], expected: dict[str, Tensor]) -> bool:
     return found.keys() == expected.keys() and all(torch.equal(found[name], expected[name]) for name in found)
 
 
-@cases.a_third(0)
+@cases.a_quarter(0)
 def test_checkpointing_gives_the_same_gradients_bit_for_bit(family: str, case: str) -> None:
     made = cases.build(cases.fresh_lm(family), case)
     expected = _gradients(made)

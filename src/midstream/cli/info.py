@@ -89,7 +89,7 @@ def _of_recipe(source: str) -> dict[str, Any]:
 
 
 def _drawing(recipe: Any, layers: int) -> str:
-    from midstream.schedule import preset
+    from midstream.presets import preset
 
     lines = []
     for name, modality in recipe.modalities.items():

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from midstream.modality import Modality
 from midstream.modeling import MidstreamForCausalLM
-from midstream.schedule import deep_insert
+from midstream.presets import deep_insert
 from midstream.testing import tiny_encoder
 
 TOKENS = 4

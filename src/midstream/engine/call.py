@@ -12,14 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from midstream.engine.placement import (
-    Cargo,
-    Group,
-    Items,
-    Layout,
-    item_positions,
-    positions_from_mask,
-)
+from midstream.engine.placement import Cargo, Group, Items, Layout, item_positions, positions_from_mask
 from midstream.errors import InputError
 
 POSITION_RULES = ("merged", "shifted", "compact")
@@ -29,6 +22,7 @@ class Owner(Protocol):
     """What a call needs of the engine that makes it."""
 
     groups: tuple[Group, ...]
+    seen: tuple[Group, ...]
     union: Group
     positions: str
     traced: "Call | None"
@@ -80,7 +74,7 @@ class Memory:
 
 
 class Call:
-    """Everything the hooks need to know of one forward pass; immutable once built, but for what `once` keeps.
+    """Everything the hooks need to know of one forward pass; what `once` keeps is a function of it.
 
     Args:
         owner: the engine; its hooks see this call and no others do.
@@ -88,41 +82,94 @@ class Call:
         text_mask_BK: padding mask over past and new text columns.
         length: how many of them are new.
         cache: the LM's cache, or None.
+        asking_B: the text column whose attention decides which tokens are kept; None is the last of each row.
     """
 
-    def __init__(self, owner: Owner, cargo: dict[str, Cargo], text_mask_BK: Tensor, length: int, cache: Any) -> None:
+    def __init__(
+        self,
+        owner: Owner,
+        cargo: dict[str, Cargo],
+        text_mask_BK: Tensor,
+        length: int,
+        cache: Any,
+        asking_B: Tensor | None = None,
+    ) -> None:
         self.owner, self.cargo, self.cache = owner, cargo, cache
+        self.start = text_mask_BK.shape[1] - length
+        self.items = Items(text_mask_BK[:, self.start :], cargo, self.start)
+        self.aside: dict[int, Tensor] = {}
+        self._asking_B = asking_B
         memory = Memory.of(cache)
-        start = text_mask_BK.shape[1] - length
-        self.items = Items(text_mask_BK[:, start:], cargo, start)
-        self.layouts: dict[Group, Layout] = {}
-        self.masks: dict[Group, Tensor] = {}
-        for group in {*owner.groups, (), owner.union}:
-            layout = self.items.layout(group)
-            past = memory.masks[group] if memory else text_mask_BK[:, :start]
-            self.layouts[group] = layout
-            self.masks[group] = torch.cat([past.to(layout.valid_BW.device), layout.valid_BW], dim=1)
-        self.positions = self._positions(owner.positions, owner.union)
+        self._past = memory.masks if memory else None
+        self._text_mask_BK = text_mask_BK
         self._kept: dict[Any, Any] = {}
 
-    def _positions(self, rule: str, union: Group) -> dict[Group, Tensor]:
-        if rule == "shifted":
-            return {
-                group: positions_from_mask(self.masks[group], layout.items_BW.shape[1])
-                for group, layout in self.layouts.items()
-            }
-        of_items = item_positions(self.items, rule, self.masks[()], self.layouts[union], self.masks[union])
-        return {group: of_items.gather(1, layout.items_BW) for group, layout in self.layouts.items()}
+    def layout(self, group: Group, text: bool = True) -> Layout:
+        """The sequence of `group` in this call."""
+        if not self.cargo:
+            group = ()
+        return self.once(("layout", group, text), lambda: self.items.layout(group, text))
+
+    def mask(self, group: Group) -> Tensor:
+        """Which keys of a layer that sees `group` are real, past and new, (B, K)."""
+
+        def build() -> Tensor:
+            past = self._past[group] if self._past else self._text_mask_BK[:, : self.start]
+            new = self.layout(group).valid_BW
+            return torch.cat([past.to(new.device), new], dim=1)
+
+        return self.once(("mask", group), build)
+
+    def positions(self, group: Group, among: Group | None = None) -> Tensor:
+        """Position ids of the sequence of `group`, (B, W), in a layer whose keys are those of `among`."""
+        return self.positions_of(self.layout(group).items_BW, group if among is None else among)
+
+    def positions_of(self, items_BQ: Tensor, among: Group) -> Tensor:
+        """Position ids of some items in a layer whose keys are those of `among`, (B, Q)."""
+        if self.owner.positions != "shifted":
+            return self._of_items().gather(1, items_BQ)
+        layout = self.layout(among)
+        counted = positions_from_mask(self.mask(among), layout.width)
+        return counted.gather(1, layout.places_BU.clamp(min=0).gather(1, items_BQ))
+
+    def _of_items(self) -> Tensor:
+        """One position id for each item, the same in every layer, (B, U); not for the rule `shifted`."""
+        union = self.owner.union
+        return self.once(
+            "positions",
+            lambda: item_positions(
+                self.items, self.owner.positions, self.mask(()), self.layout(union), self.mask(union)
+            ),
+        )
+
+    def asking(self) -> Tensor:
+        """The text column of this call whose attention decides which tokens are kept, (B,)."""
+        if self._asking_B is not None:
+            return (self._asking_B.to(self.items.keys_BU.device) - self.start).clamp(0, self.items.text_length - 1)
+        valid_BT = self.items.valid_BU[:, : self.items.text_length]
+        return (valid_BT * torch.arange(self.items.text_length, device=valid_BT.device)).argmax(1)
 
     def once(self, key: Any, build: Callable[[], Any]) -> Any:
-        """Build a mask or rotary embedding the first time a layer of its kind asks, and keep it for the others."""
+        """Build something the first time a layer asks, and keep it for the others (and for reruns in backward)."""
         if key not in self._kept:
             self._kept[key] = build()
         return self._kept[key]
 
+    def note(self, key: Any, value: Any) -> None:
+        """Keep what one layer found for a later one; `noted` gives it back."""
+        self._kept[key] = value
+
+    def noted(self, key: Any) -> Any:
+        """What an earlier layer noted."""
+        return self._kept[key]
+
+    def __contains__(self, key: Any) -> bool:
+        return key in self._kept
+
     def memory(self) -> Memory:
         """What the next call on the same cache needs."""
-        return Memory(self.masks[()].shape[1], self.masks)
+        groups = {(), self.owner.union, self.owner.groups[0], *self.owner.seen}
+        return Memory(self._text_mask_BK.shape[1], {group: self.mask(group) for group in groups})
 
 
 _CALL: ContextVar[Call | None] = ContextVar("midstream_call", default=None)

@@ -18,10 +18,14 @@ from transformers import DynamicCache, PreTrainedModel
 
 from midstream.engine.anatomy import Anatomy, dissect
 from midstream.engine.call import POSITION_RULES, Call, Memory, underway
-from midstream.engine.junctions import LayerHook, PlaceHook, TakeOut, splice
-from midstream.engine.placement import Cargo, Group, positions_from_mask
+from midstream.engine.checks import check_call, check_routing, check_slots, text_mask
+from midstream.engine.junctions import LayerHook, PlaceHook, PutBack, TakeOut
+from midstream.engine.masks import opened
+from midstream.engine.placement import Cargo, Group, Layout, positions_from_mask
+from midstream.engine.reading import spare_queries
+from midstream.engine.splicing import splice
 from midstream.errors import InputError
-from midstream.schedule import Schedule
+from midstream.schedule import Keep, Schedule
 
 
 class Engine:
@@ -43,20 +47,52 @@ class Engine:
         self.anatomy: Anatomy = dissect(lm)
         depth = len(self.anatomy.layers)
         self.schedules = {name: schedule.validate(depth, name) for name, schedule in schedules.items()}
+        check_routing(self.anatomy, self.schedules)
         self.positions = positions
-        self.groups: tuple[Group, ...] = tuple(
-            tuple(name for name, schedule in self.schedules.items() if schedule.is_live(layer))
-            for layer in range(depth)
+        self.groups = self._groups("active", "readable", "parked")
+        self.seen = self._groups("active", "readable")
+        self.active = self._groups("active")
+        self.undropped: tuple[Group, ...] = tuple(
+            tuple((name, cut - (self.keep_at(name, layer) is not None)) for name, cut in group)
+            for layer, group in enumerate(self.groups)
         )
-        self.union: Group = tuple(self.schedules)  # in the order of each group: it breaks ties
-        self.counted = {layer: self.groups[layer] for layer in self.anatomy.counted}
+        self.union: Group = tuple((name, 0) for name in self.schedules)  # in the order of each group: it breaks ties
+        self.asks: dict[int, tuple[str, ...]] = {
+            layer: names
+            for layer in range(depth - 1)
+            if (names := tuple(n for n in self.schedules if (k := self.keep_at(n, layer + 1)) and k.by == "attention"))
+        }
+        self.counted = {layer: self.seen[layer] for layer in self.anatomy.counted}
         self.traced: Call | None = None
         self._handles: list[Any] = []
         self._attach()
 
+    def _groups(self, *states: str) -> tuple[Group, ...]:
+        """For each layer, the modalities that are in one of `states` there."""
+        return tuple(
+            tuple(
+                (name, schedule.cuts(layer))
+                for name, schedule in self.schedules.items()
+                if schedule.state(layer) in states
+            )
+            for layer in range(len(self.anatomy.layers))
+        )
+
+    def keep_at(self, name: str, layer: int) -> Keep | None:
+        """What is dropped of a modality at the input of `layer`."""
+        return next((keep for keep in self.schedules[name].keeps if keep.layer == layer), None)
+
+    def needs_cache(self, layer: int) -> bool:
+        """Whether the layer is lent a cache of the engine's own, even in training."""
+        return self.active[layer] != self.seen[layer] or layer in self.asks
+
     def _attach(self) -> None:
         for index, layer in enumerate(self.anatomy.layers):
             self._handles.append(layer.register_forward_pre_hook(LayerHook(self, index), with_kwargs=True))
+            if self.active[index] != self.groups[index]:
+                self._handles.append(layer.register_forward_hook(PutBack(self, index)))
+            if self.needs_cache(index):
+                self._handles += spare_queries(layer)
         if self.anatomy.places is not None:
             hook = PlaceHook(self)
             self._handles.append(self.anatomy.places.register_forward_pre_hook(hook.before, with_kwargs=True))
@@ -79,6 +115,7 @@ class Engine:
         past_key_values: Any = None,
         inputs_embeds: Tensor | None = None,
         position_ids: Tensor | None = None,
+        asking_columns: Tensor | None = None,
         **kwargs: Any,
     ) -> Any:
         """Run the LM's forward with `cargo` on board.
@@ -88,6 +125,8 @@ class Engine:
             cargo: modality name -> tokens; empty for text alone, which is then exactly the plain LM.
             attention_mask: (B, past + T) padding mask, or None when nothing is padded.
             position_ids: used only when there is no cargo, now or in the cache.
+            asking_columns: (B,) the text column whose attention decides which tokens are kept, counted from the very
+                start; None is the last of each row.
 
         Returns:
             The LM's output, with one position for each of the T text columns.
@@ -116,30 +155,67 @@ class Engine:
             memory = memory.in_step_with(past_key_values, self.counted)
             memory.attach(past_key_values)
         past = memory.text_length if memory else int(past_key_values.get_seq_length()) if past_key_values else 0
-        text_mask = _text_mask(attention_mask, text, past)
+        mask_BK = text_mask(attention_mask, text, past)
         if kwargs.get("use_cache") and past_key_values is None:
             past_key_values = DynamicCache(config=self.anatomy.config)
         if not torch.compiler.is_compiling():
-            _check_slots(cargo, text_mask)
-        call = Call(self, cargo, text_mask, text.shape[1], past_key_values)
+            check_slots(cargo, mask_BK)
+        check_call(self.anatomy, self.schedules, cargo, past_key_values is not None)
+        call = Call(self, cargo, mask_BK, text.shape[1], past_key_values, asking_columns)
         base = self.groups[0]
         if base and cargo:  # what lives in layer 0 is ordinary concatenation with the embeddings, for any LM
             if inputs_embeds is None:
                 inputs_embeds = self.anatomy.embedding(input_ids)
             inputs_embeds, input_ids = splice(self, call, 0, inputs_embeds, ()), None
         if self.anatomy.takes_positions:
-            kwargs["position_ids"] = call.positions[base] + self.anatomy.first_position
+            kwargs["position_ids"] = call.positions(base) + self.anatomy.first_position
         with underway(self, call):
             output = lm(
                 input_ids=input_ids,
                 inputs_embeds=inputs_embeds,
-                attention_mask=call.masks[base],
+                attention_mask=call.mask(base),
                 past_key_values=past_key_values,
                 **kwargs,
             )
         if past_key_values is not None:
             call.memory().attach(past_key_values)
         return output
+
+    def masks(self, call: Call, layer: int, hidden: Tensor) -> dict[str, Any]:
+        """The mask arguments of a layer for a query at each place of the sequence that it sees."""
+        seen = self.seen[layer]
+        width = call.layout(seen).width
+        alike = hidden if hidden.shape[1] == width else hidden[:, :1].expand(-1, width, -1)
+        masks = self.anatomy.masks(layer, alike, call.mask(seen), call.cache, call.positions(seen))
+        if call.cargo and self.reaches(layer):
+            masks["attention_mask"] = opened(call, seen, self.schedules, masks["attention_mask"])
+        return masks
+
+    def reaches(self, layer: int) -> bool:
+        """Whether a modality that is active in the layer reads more than what stands before."""
+        return any(self.schedules[name].reach != "causal" for name, _ in self.active[layer])
+
+    def stand_in(
+        self,
+        call: Call,
+        layer: int,
+        bound: dict[str, Any],
+        hidden: Tensor,
+        layout: Layout,
+        among: Group,
+        places: Tensor | None = None,
+    ) -> dict[str, Any]:
+        """The arguments of `layer` for a sequence of its own: the items of `layout`, or those at some places of it."""
+        items = layout.items_BW if places is None else layout.items_BW.gather(1, places)
+        positions = call.positions_of(items, among)
+        changed: dict[str, Any] = {self.anatomy.arguments[layer][0]: hidden}
+        if "position_ids" in bound:
+            changed["position_ids"] = positions
+        if bound.get("position_embeddings") is not None:
+            changed["position_embeddings"] = self.anatomy.rotary_embeddings(
+                self.anatomy.kinds[layer], hidden, positions
+            )
+        return bound | changed
 
     def _text_positions(self, text: Tensor, attention_mask: Tensor | None, cache: Any) -> Tensor | None:
         """What `generate` passes for text; without padding and cache the LM counts by itself, with a cache not each."""
@@ -150,26 +226,3 @@ class Engine:
         else:
             return None
         return positions + self.anatomy.first_position
-
-
-def _text_mask(attention_mask: Tensor | None, text: Tensor, past: int) -> Tensor:
-    if attention_mask is None:
-        return torch.ones(text.shape[0], past + text.shape[1], dtype=torch.bool, device=text.device)
-    if attention_mask.shape[1] != past + text.shape[1]:
-        raise InputError(
-            f"attention_mask has {attention_mask.shape[1]} columns, but the cache holds {past} text columns and "
-            f"{text.shape[1]} are new; it must cover both"
-        )
-    return attention_mask.bool()
-
-
-def _check_slots(cargo: dict[str, Cargo], text_mask_BK: Tensor) -> None:
-    rows, columns = text_mask_BK.shape
-    for name, load in cargo.items():
-        if load.slots_BS.shape[0] != rows:
-            raise InputError(f"{name}_slots has {load.slots_BS.shape[0]} rows, but the text has {rows}")
-        if load.count and int(load.slots_BS.max()) >= columns:
-            raise InputError(
-                f"{name}_slots names column {int(load.slots_BS.max())}, but the text has columns 0..{columns - 1}; "
-                f"text must follow a slot, or nothing reads its tokens"
-            )

@@ -1,6 +1,6 @@
-"""The hooks: at each layer whose live tokens differ from the text, splice, widen masks and positions, take out.
+"""The hooks: at each layer whose sequence differs from the text, splice, widen masks and positions, take out.
 
-Hooks are pure functions of (layer input, this call), because gradient checkpointing may run them again in backward.
+Hooks are functions of (layer input, this call), because gradient checkpointing may run them again in backward.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -9,7 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from midstream.engine.call import Call, current
-from midstream.engine.placement import Group, gather_rows
+from midstream.engine.masks import rows_of
+from midstream.engine.placement import Group, gather_rows, weave
+from midstream.engine.reading import Readers, cache_name, keys_and_values
+from midstream.engine.splicing import ask, splice
 
 if TYPE_CHECKING:
     from midstream.engine.engine import Engine
@@ -21,41 +24,85 @@ class LayerHook:
     def __init__(self, engine: "Engine", layer: int) -> None:
         self.engine, self.layer = engine, layer
         self.group, self.base = engine.groups[layer], engine.groups[0]
+        self.seen, self.active = engine.seen[layer], engine.active[layer]
+        self.read = tuple(member for member in self.seen if member not in self.active)
         self.before = engine.groups[layer - 1] if layer else self.base
-        written = any(schedule.level_written_at(layer) is not None for schedule in engine.schedules.values())
+        written = any(schedule.write_at(layer) for schedule in engine.schedules.values())
         self.rewrites = layer > 0 and (written or self.group != self.before)
-        measured = engine.groups[engine.anatomy.measured_layer(layer)]
-        self.widens = self.group != self.base or measured != self.base  # else the stack's own mask fits
-        self.idle = not (self.rewrites or self.widens)
+        measured = engine.seen[engine.anatomy.measured_layer(layer)]
+        fits = self.seen == self.active == self.base == measured  # the stack's own mask
+        self.widens = not fits or engine.reaches(layer)
+        self.idle = not (self.rewrites or self.widens or layer in engine.asks)
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         call = current(self.engine)
         if call is None or self.idle:
             return None
-        arguments = self.engine.anatomy.arguments[self.layer]
+        name, *_ = arguments = self.engine.anatomy.arguments[self.layer]
         bound = dict(zip(arguments, args, strict=False)) | kwargs
-        hidden = bound[arguments[0]]
         if call.cargo and self.rewrites:
-            hidden = bound[arguments[0]] = splice(self.engine, call, self.layer, hidden, self.before)
+            bound[name] = splice(self.engine, call, self.layer, bound[name], self.before)
+        if call.cargo and self.layer in self.engine.asks:
+            ask(self.engine, call, self.layer, module, bound)
+        if call.cargo and self.active != self.group:
+            hidden = call.aside[self.layer] = bound[name]
+            sources = call.items.sources(call.layout(self.group), call.layout(self.active), ())
+            bound[name] = gather_rows(hidden, sources)
+            if self.read:
+                self._let_read(call, module, bound, hidden)
         if self.widens:
-            self._widen(call, bound, hidden)
+            self._widen(call, bound, bound[name])
         return (), bound
+
+    def _let_read(self, call: Call, module: nn.Module, bound: dict[str, Any], hidden: Tensor) -> None:
+        """Give the layer a cache that adds keys and values of the tokens that it only reads."""
+        reads, seen, active = call.layout(self.read, text=False), call.layout(self.seen), call.layout(self.active)
+        if not reads.width:  # none of them came with this call
+            return
+        tokens = gather_rows(hidden, call.items.sources(call.layout(self.group), reads, ()))
+        arguments = self.engine.stand_in(call, self.layer, bound, tokens, reads, self.seen)
+        keys, values = keys_and_values(module, arguments, reads.width)
+        name = cache_name(module, bound)
+        bound[name] = Readers(bound[name], keys, values, weave(active, reads, seen))
 
     def _widen(self, call: Call, bound: dict[str, Any], hidden: Tensor) -> None:
         """Put the mask, position ids and rotary embeddings of this layer's own sequence in the layer's arguments."""
-        anatomy, group = self.engine.anatomy, self.group
+        anatomy, active, seen = self.engine.anatomy, self.active, self.seen
         kind = anatomy.kinds[self.layer]
-        positions = call.positions[group]
-        bound |= call.once(
-            (group, "masks", kind),
-            lambda: anatomy.masks(self.layer, hidden, call.masks[group], call.cache, positions),
-        )
+        positions = call.positions(active, among=seen)
+        bound |= call.once((active, seen, "masks", kind), lambda: self._masks(call, hidden))
         if "position_ids" in bound:
             bound["position_ids"] = positions
         if bound.get("position_embeddings") is not None:
             bound["position_embeddings"] = call.once(
-                (group, "rotary", kind), lambda: anatomy.rotary_embeddings(kind, hidden, positions)
+                (active, seen, "rotary", kind), lambda: anatomy.rotary_embeddings(kind, hidden, positions)
             )
+
+    def _masks(self, call: Call, hidden: Tensor) -> dict[str, Any]:
+        masks = self.engine.masks(call, self.layer, hidden)
+        if call.cargo and self.read:
+            seen, active = call.layout(self.seen), call.layout(self.active)
+            rows = seen.places_BU.clamp(min=0).gather(1, active.items_BW)
+            keys = call.mask(self.seen).shape[1]
+            masks["attention_mask"] = rows_of(masks["attention_mask"], rows, keys, seen.width)
+        return masks
+
+
+class PutBack:
+    """Hook after a layer that did not change all tokens on board: the others join again, as they were."""
+
+    def __init__(self, engine: "Engine", layer: int) -> None:
+        self.engine, self.layer = engine, layer
+        self.group, self.active = engine.groups[layer], engine.active[layer]
+
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+        call = current(self.engine)
+        if call is None or not call.cargo:
+            return None
+        whole = call.layout(self.group)
+        sources = weave(call.layout(self.active), whole, whole)
+        aside = call.aside.pop(self.layer)
+        return _first_changed(output, lambda changed: gather_rows(torch.cat([changed, aside], dim=1), sources))
 
 
 class PlaceHook:
@@ -71,12 +118,12 @@ class PlaceHook:
     def before(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The pre-hook."""
         call = current(self.engine)
-        return None if call is None else (args, kwargs | {"position_ids": call.positions[self.group].flatten()})
+        return None if call is None else (args, kwargs | {"position_ids": call.positions(self.group).flatten()})
 
     def after(self, module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Any:
         """The hook."""
         call = current(self.engine)
-        return None if call is None else output.reshape(*call.positions[self.group].shape, -1)
+        return None if call is None else output.reshape(*call.positions(self.group).shape, -1)
 
 
 class TakeOut:
@@ -86,30 +133,20 @@ class TakeOut:
     restored, and what joined the embeddings leaves behind the stack.
     """
 
-    def __init__(self, engine: "Engine", seen: Group, wanted: Group) -> None:
-        self.engine, self.seen, self.wanted = engine, seen, wanted
+    def __init__(self, engine: "Engine", on_board: Group, wanted: Group) -> None:
+        self.engine, self.on_board, self.wanted = engine, on_board, wanted
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
         call = current(self.engine)
-        if call is None or self.seen == self.wanted or not call.cargo:
+        if call is None or self.on_board == self.wanted or not call.cargo:
             return None
-        sources = call.items.sources(call.layouts[self.seen], call.layouts[self.wanted], ())
-        if isinstance(output, Tensor):
-            return gather_rows(output, sources)
-        if isinstance(output, tuple):
-            return (gather_rows(output[0], sources), *output[1:])
-        output.last_hidden_state = gather_rows(output.last_hidden_state, sources)
-        return output
+        sources = call.items.sources(call.layout(self.on_board), call.layout(self.wanted), ())
+        if not isinstance(output, Tensor | tuple):
+            output.last_hidden_state = gather_rows(output.last_hidden_state, sources)
+            return output
+        return _first_changed(output, lambda hidden: gather_rows(hidden, sources))
 
 
-def splice(engine: "Engine", call: Call, layer: int, hidden_BWD: Tensor, before: Group) -> Tensor:
-    """The hidden states that `layer` sees: tokens that left are gone, fresh or rewritten ones are in place."""
-    after = engine.groups[layer]
-    levels = {
-        name: level
-        for name in after
-        if name in call.cargo and (level := engine.schedules[name].level_written_at(layer)) is not None
-    }
-    fresh = [call.cargo[name].level(level).to(hidden_BWD.dtype) for name, level in levels.items()]
-    sources = call.items.sources(call.layouts[before], call.layouts[after], levels)
-    return gather_rows(torch.cat([hidden_BWD, *fresh], dim=1), sources)
+def _first_changed(output: Any, change: Any) -> Any:
+    """A layer's output with its hidden states changed."""
+    return change(output) if isinstance(output, Tensor) else (change(output[0]), *output[1:])

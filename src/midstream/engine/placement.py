@@ -17,8 +17,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-Group = tuple[str, ...]
-"""The modalities that are live in a layer, in order; () is text alone."""
+Member = tuple[str, int]
+"""A modality, and how many times tokens of it have been dropped."""
+
+Group = tuple[Member, ...]
+"""The modalities in a sequence, in order; () is text alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,11 @@ class Layout:
     places_BU: Tensor
     valid_BW: Tensor
 
+    @property
+    def width(self) -> int:
+        """W, how many places there are."""
+        return self.items_BW.shape[1]
+
 
 class Items:
     """All items of one call with their order, validity and text column.
@@ -72,6 +80,7 @@ class Items:
         device = text_valid_BT.device
         columns = torch.arange(self.text_length, device=device).expand(rows, -1)
         keys, valid, column_of = [2 * columns + 1], [text_valid_BT], [columns]
+        slot_of, slots = [torch.full_like(columns[:1], -1)], 0
         self.ranges: dict[str, tuple[int, int]] = {}
         first = self.text_length
         for name, load in cargo.items():
@@ -82,27 +91,59 @@ class Items:
             enters = enters_BS.repeat_interleave(tokens_per_slot, dim=1)
             keys.append(torch.where(enters, 2 * local, -1))
             valid.append(enters)
+            slot_of.append(
+                torch.arange(slots, slots + local_BS.shape[1], device=device).repeat_interleave(tokens_per_slot)[None]
+            )
+            slots += local_BS.shape[1]
             column_of.append(local.clamp(0, max(self.text_length - 1, 0)))
             self.ranges[name] = (first, first + load.count)
             first += load.count
         self.total = first
+        self.kept: dict[Member, Tensor] = {}
         self.keys_BU = torch.cat(keys, dim=1)
         self.valid_BU = torch.cat(valid, dim=1)
         self.column_BU = torch.cat(column_of, dim=1)
+        self.slot_U = torch.cat(slot_of, dim=1)[0]
 
-    def layout(self, group: Group) -> Layout:
-        """Order the text and the items of `group` as a layer sees them."""
+    def layout(self, group: Group, text: bool = True) -> Layout:
+        """Order the text (or not even that) and the items of `group` as a layer sees them."""
         rows, device = self.keys_BU.shape[0], self.keys_BU.device
-        spans = [(0, self.text_length)] + [self.ranges[name] for name in group if name in self.ranges]
-        members = torch.cat([torch.arange(first, last, device=device) for first, last in spans])
-        keys = self.keys_BU[:, members]
+        keys_BU, valid_BU = self.keys_BU, self.valid_BU
+        spans = [(0, self.text_length)] if text else []
+        for name, cut in group:
+            if name in self.ranges:
+                spans.append(self.ranges[name])
+                if cut:
+                    kept_BU = self._spread(self.kept[name, cut], *self.ranges[name])
+                    keys_BU, valid_BU = keys_BU.masked_fill(~kept_BU, -1), valid_BU & kept_BU
+        members = torch.cat([torch.arange(first, last, device=device) for first, last in [(0, 0), *spans]])
+        keys = keys_BU[:, members]
         order = torch.argsort(keys, dim=1, stable=True)
         if not torch.compiler.is_compiling():  # places that are empty in every row cost compute and hold nothing
             order = order[:, int((keys < 0).sum(1).min()) :]
         items = members[order]
         places = torch.full((rows, self.total), -1, dtype=torch.long, device=device)
         places.scatter_(1, items, torch.arange(items.shape[1], device=device).expand(rows, -1))
-        return Layout(items, places, self.valid_BU.gather(1, items))
+        return Layout(items, places, valid_BU.gather(1, items))
+
+    def _spread(self, kept_BN: Tensor, first: int, last: int) -> Tensor:
+        """A mask over all items that is True but for the items first..last-1 that are not kept."""
+        return torch.nn.functional.pad(kept_BN, (first, self.total - last), value=True)
+
+    def drop(self, name: str, cut: int, scores_BN: Tensor, slots: int, count: int) -> None:
+        """Keep the `count` highest of each slot, of those that cut - 1 left; the earlier of equals.
+
+        Args:
+            scores_BN: (B, S * K), whatever for tokens that are gone.
+            slots: S.
+        """
+        before = self.kept.get((name, cut - 1))
+        if before is not None:
+            scores_BN = scores_BN.masked_fill(~before, -torch.inf)
+        scores_BSK = scores_BN.unflatten(1, (slots, -1))
+        best = scores_BSK.argsort(dim=2, descending=True, stable=True)[:, :, :count]
+        kept_BSK = torch.zeros_like(scores_BSK, dtype=torch.bool).scatter(2, best, True)
+        self.kept[name, cut] = kept_BSK.flatten(1)
 
     def sources(self, before: Layout, after: Layout, fresh: Iterable[str]) -> Tensor:
         """Where each place of `after` comes from, as an index into `[hidden of before | fresh tokens]`, (B, W).
@@ -111,13 +152,22 @@ class Items:
             fresh: modalities written here, in the order in which their tokens are appended.
         """
         origin = before.places_BU.clamp(min=0)
-        offset = before.items_BW.shape[1]
+        offset = before.width
         for name in fresh:
             first, last = self.ranges[name]
             origin = origin.clone()
             origin[:, first:last] = torch.arange(offset, offset + last - first, device=origin.device)
             offset += last - first
         return origin.gather(1, after.items_BW)
+
+
+def weave(first: Layout, second: Layout, after: Layout) -> Tensor:
+    """Where each place of `after` comes from, as an index into `[states of first | states of second]`, (B, W).
+
+    What stands in both is taken from the first.
+    """
+    places_BU = torch.where(first.places_BU >= 0, first.places_BU, first.width + second.places_BU.clamp(min=0))
+    return places_BU.gather(1, after.items_BW)
 
 
 def positions_from_mask(mask_BK: Tensor, last: int) -> Tensor:
@@ -133,7 +183,7 @@ def item_positions(items: Items, rule: str, text_mask_BK: Tensor, union: Layout,
     """
     if rule == "compact":
         return positions_from_mask(text_mask_BK, items.text_length).gather(1, items.column_BU)
-    merged = positions_from_mask(union_mask_BK, union.items_BW.shape[1])
+    merged = positions_from_mask(union_mask_BK, union.width)
     return merged.gather(1, union.places_BU.clamp(min=0))
 
 
