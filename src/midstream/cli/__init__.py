@@ -1,4 +1,4 @@
-"""The command line: `midstream train | ask | eval | info | demo | compat`. Owns arguments and words, no work.
+"""The command line: `midstream train | ask | eval | info | cost | bench | demo | compat`. Owns arguments and words, no work.
 
 Nothing heavy is imported before a command runs, so that `--help` answers at once.
 """
@@ -6,7 +6,9 @@ Nothing heavy is imported before a command runs, so that `--help` answers at onc
 import typer
 
 from midstream.cli.ask import ask
+from midstream.cli.bench import bench
 from midstream.cli.compat import compat
+from midstream.cli.cost import cost
 from midstream.cli.demo import demo
 from midstream.cli.evaluate import evaluate
 from midstream.cli.info import info
@@ -26,6 +28,8 @@ app.command("eval")(evaluate)
 app.command("info")(info)
 app.command("demo")(demo)
 app.command("compat")(compat)
+app.command("cost")(cost)
+app.command("bench")(bench)
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ def cost(
     source: Annotated[
         str,
         typer.Argument(
-            help="A known shape such as `llama-7b`, a config's folder or JSON file, a hub id, a trained model, a recipe.",
+            help="A known shape like `llama-7b`, a config's folder or JSON file, a hub id, a trained model, a recipe.",
             metavar="LM|MODEL|RECIPE",
         ),
     ],
@@ -75,11 +75,10 @@ def _count(
     dtype: str,
     train_lm: bool,
 ) -> dict[str, Any]:
-    from midstream.cost.comparison import Given, compare, plain_sense, with_schedule
+    from midstream.cost.comparison import Given, chosen, compare
     from midstream.cost.ledger import Work
     from midstream.cost.shapes import read_shape
-    from midstream.cost.sources import find, find_config, on_meta
-    from midstream.cost.spelling import spell
+    from midstream.cost.sources import on_meta
     from midstream.errors import InputError
     from midstream.provenance import provenance
 
@@ -88,24 +87,16 @@ def _count(
     text, slots, batch = amounts
     if slots < 1:
         raise InputError(f"slots is {slots}; it must be at least 1")
-    work = Work(batch, text, DTYPES[dtype], frozen=not train_lm)
-    found, given = find(source), Given(*features)
+    work, given = Work(batch, text, DTYPES[dtype], frozen=not train_lm), Given(*features)
+    found, senses, compared = chosen(source, schedules, connector, encoder)
     shape = read_shape(on_meta(found.lm))
-    depth = len(shape.layers)
-    config = find_config(encoder, "encoder") if encoder else None
-    senses = dict(found.senses) or plain_sense({"kind": connector}, config)
-    own = [{name: sense.schedule for name, sense in senses.items()}] if found.senses else []
-    spelled = schedules if schedules or own else [f"deep_insert:{share}" for share in ("L/4", "L/2", "3L/4")]
-    compared = [with_schedule(senses, spell(text, depth)) for text in spelled or []]
-    rows = compare(shape, senses, own + compared, work, given, slots)
-    names = [None, *(source for _ in own), *(spelled or []), None]
     return {
         "lm": found.name,
-        "layers": depth,
+        "layers": len(shape.layers),
         "width": shape.width,
         "parameters": shape.parameters,
         "work": {"batch": batch, "text": text, "slots": slots, "dtype": dtype, "lm_trained": train_lm},
-        "schedules": [row | ({"spelled": name} if name else {}) for row, name in zip(rows, names, strict=True)],
+        "schedules": compare(shape, senses, compared, work, given, slots),
         "provenance": provenance(),
     }
 
@@ -125,27 +116,29 @@ def _page(found: dict[str, Any], layers: bool) -> Any:
         blocks += [_layers(row) for row in found["schedules"]]
     blocks.append(
         Text(
-            "FLOPs of language model and connector; % is of entry at 0. Decode hardly changes: it is one token's work."
+            "FLOPs of language model and connector, their share of entry at 0; memory is that of a training step.\n"
+            "A decode step is one token's work, wherever the others entered."
         )
     )
     return Group(*blocks)
 
 
 def _totals(rows: list[dict[str, Any]]) -> Any:
+    from rich import box
     from rich.table import Table
 
-    table = Table("schedule", title_justify="left")
-    for name in ("prefill", "decode step", "training step", "cache", "training memory"):
-        table.add_column(name, justify="right")
-    base = rows[0]
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("schedule", no_wrap=True)
+    for name in ("prefill", "decode", "training", "cache", "memory"):
+        table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         share = row["against_entry_0"]
-        cells = [f"{amount(row[name])}  {share[name]:.0%}" for name in ("prefill", "decode")]
+        cells = [f"{amount(row[name])} {share[name]:.0%}" for name in ("prefill", "decode")]
         trained = bool(row["tokens"]) or bool(row["weight_gradients"])
-        cells.append(f"{amount(row['train'])}  {share['train']:.0%}" if trained else "")
-        cells.append(f"{amount(row['kv_bytes'])}B  {share['kv_bytes']:.0%}")
-        cells.append(f"{amount(_memory(row))}B  {_memory(row) / _memory(base):.0%}" if trained else "")
-        table.add_row(row.get("spelled") or row["schedule"], *cells)
+        cells.append(f"{amount(row['train'])} {share['train']:.0%}" if trained else "")
+        cells.append(f"{amount(row['kv_bytes'])}B {share['kv_bytes']:.0%}")
+        cells.append(f"{amount(_memory(row))}B {_memory(row) / _memory(rows[0]):.0%}" if trained else "")
+        table.add_row(row["schedule"], *cells)
     return table
 
 
@@ -156,7 +149,7 @@ def _memory(row: dict[str, Any]) -> int:
 def _layers(row: dict[str, Any]) -> Any:
     from rich.table import Table
 
-    table = Table("layer", title=row.get("spelled") or row["schedule"], title_justify="left")
+    table = Table("layer", title=row["schedule"], title_justify="left")
     names = ("rows", "readable", "prefill", "decode", "activation_gradients", "weight_gradients", "kv_bytes")
     for name in (*names, "saved_bytes"):
         table.add_column(name.replace("_", " "), justify="right")

@@ -10,14 +10,15 @@ from typing import Any
 from midstream.cost.ledger import Cost, Work, ledger
 from midstream.cost.parts import Part, read_part
 from midstream.cost.shapes import LMShape
-from midstream.cost.sources import Sense
-from midstream.encoders import FeatureSpec
+from midstream.cost.sources import Sense, Source, find, find_config
+from midstream.cost.spelling import spell
 from midstream.errors import InputError
 from midstream.presets import prepend
 from midstream.schedule import Schedule
 
 ENTRY_0 = "entry at 0"
 TEXT_ONLY = "text only"
+OWN = "its own"
 QUANTITIES = ("prefill", "decode", "train", "kv_bytes")
 LEARNED = "soft_prompt"
 
@@ -40,7 +41,7 @@ class Given:
 def compare(
     shape: LMShape,
     senses: Mapping[str, Sense],
-    schedules: Sequence[Mapping[str, Schedule]],
+    schedules: Mapping[str, Mapping[str, Schedule]],
     work: Work,
     given: Given | None = None,
     slots: int = 1,
@@ -50,7 +51,7 @@ def compare(
     Args:
         shape: the LM's.
         senses: its modalities.
-        schedules: what is compared: modality name -> schedule, for every modality.
+        schedules: what is compared: label -> modality name -> schedule, for every modality.
         given: features of modalities that have no encoder.
         slots: of a row, for each modality that reads media.
 
@@ -60,24 +61,28 @@ def compare(
     Raises:
         InputError: a schedule does not fit the LM or its features.
     """
-    rows = [(ENTRY_0, entry_at_0(senses)), *((describe(chosen), chosen) for chosen in schedules), (TEXT_ONLY, {})]
+    rows: list[tuple[str, Mapping[str, Schedule]]] = [
+        (ENTRY_0, entry_at_0(senses)),
+        *schedules.items(),
+        (TEXT_ONLY, {}),
+    ]
     costs = []
-    for _, chosen in rows:
-        parts = {name: part_of(senses[name], schedule, shape, given, slots) for name, schedule in chosen.items()}
-        costs.append((ledger(shape, chosen, parts, work), parts))
+    for _, routing in rows:
+        parts = {name: part_of(senses[name], schedule, shape, given, slots) for name, schedule in routing.items()}
+        costs.append((ledger(shape, routing, parts, work), parts))
     first, last = costs[0][0], costs[-1][0]
     depth = len(shape.layers)
     return [
         {
             "schedule": label,
-            "drawing": {name: schedule.draw(depth) for name, schedule in chosen.items()},
+            "drawing": {name: schedule.draw(depth) for name, schedule in routing.items()},
             "tokens": {name: part.slots * part.tokens for name, part in parts.items()},
             **_figures(cost),
             "against_entry_0": {name: _ratio(cost, first, name) for name in QUANTITIES},
             "against_text_only": {name: _ratio(cost, last, name) for name in QUANTITIES},
             "layers": [asdict(layer) for layer in cost.layers],
         }
-        for (label, chosen), (cost, parts) in zip(rows, costs, strict=True)
+        for (label, routing), (cost, parts) in zip(rows, costs, strict=True)
     ]
 
 
@@ -89,15 +94,6 @@ def entry_at_0(senses: Mapping[str, Sense]) -> dict[str, Schedule]:
 def with_schedule(senses: Mapping[str, Sense], schedule: Schedule) -> dict[str, Schedule]:
     """`schedule` for each modality that reads media; learned vectors stay where they are."""
     return {name: sense.schedule if _is_learned(sense) else schedule for name, sense in senses.items()}
-
-
-def describe(chosen: Mapping[str, Schedule]) -> str:
-    """A short name: where each modality's tokens enter, or its preset."""
-    names = []
-    for schedule in chosen.values():
-        kind = schedule.name if schedule.name != "deep_insert" else f"deep_insert:{schedule.enter}"
-        names.append(kind)
-    return " + ".join(names)
 
 
 def part_of(sense: Sense, schedule: Schedule, shape: LMShape, given: Given | None = None, slots: int = 1) -> Part:
@@ -141,6 +137,27 @@ def _ratio(cost: Cost, other: Cost, name: str) -> float:
     return getattr(cost, name) / getattr(other, name)
 
 
-def plain_sense(connector: Mapping[str, Any], encoder: Any = None) -> dict[str, Sense]:
-    """One sense for an LM that comes with none; its schedule is to be replaced."""
-    return {IMAGE: Sense(connector, prepend(), encoder, FeatureSpec())}
+def chosen(
+    name: str, schedules: Sequence[str] | None, connector: str = "linear", encoder: str | None = None
+) -> tuple[Source, dict[str, Sense], dict[str, dict[str, Schedule]]]:
+    """What a command line asks for: the source called `name`, its senses, and the schedules to compare by their label.
+
+    A plain LM gets one sense, `image`, and without `schedules` a quarter, half and three quarters of its depth; a
+    trained model's or recipe's own schedules come first.
+
+    Raises:
+        InputError: something of these names is not known.
+    """
+    source = find(name)
+    depth = source.lm.get_text_config(decoder=True).num_hidden_layers
+    senses = dict(source.senses)
+    if senses and encoder:
+        raise InputError(f"{name} has encoders of its own; leave --encoder {encoder} out")
+    compared = {OWN: {name: sense.schedule for name, sense in senses.items()}} if senses else {}
+    if not senses:
+        config = find_config(encoder, "encoder") if encoder else None
+        senses = {IMAGE: Sense({"kind": connector}, prepend(), config)}
+    shares = [f"deep_insert:{share}" for share in ("L/4", "L/2", "3L/4")]
+    for text in schedules or ([] if compared else shares):
+        compared[text] = with_schedule(senses, spell(text, depth))
+    return source, senses, compared

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import AutoModel, PreTrainedConfig
+from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
 from midstream.connectors import build_connector
 from midstream.encoders import FeatureSpec, FrozenEncoder
@@ -100,23 +100,31 @@ def _watched(module: torch.nn.Module, inputs: Any) -> tuple[Tensor, int, int]:
 def _encode(config: PreTrainedConfig, features: FeatureSpec) -> tuple[Tensor, int, int]:
     """Features of one item on the meta device, the FLOPs, and the encoder's parameters."""
     encoder = FrozenEncoder(AutoModel.from_config(config, attn_implementation="eager"), features)
-    own = encoder.model.config
-    size = _pair(getattr(own, "image_size", None))
-    frames, channels = getattr(own, "num_frames", None), getattr(own, "num_channels", 3)
-    if encoder.input_name == "pixel_values" and size and frames:
-        media = torch.empty(1, frames, channels, *size)
-    elif encoder.input_name == "pixel_values" and size:
-        media = torch.empty(1, channels, *size)
-    elif encoder.input_name == "input_values" and getattr(own, "num_mel_bins", None):
-        media = torch.empty(1, own.max_length, own.num_mel_bins)
+    media = example_media(encoder.model)
+    with FlopCounterMode(display=False) as counter:
+        output = encoder(**{encoder.input_name: media})
+    return output, counter.get_total_flops(), sum(parameter.numel() for parameter in encoder.parameters())
+
+
+def example_media(encoder: PreTrainedModel, device: str = "meta", dtype: torch.dtype = torch.float32) -> Tensor:
+    """One item of what `encoder` reads, of the size that its config says.
+
+    Raises:
+        InputError: the config does not say.
+    """
+    config: Any = getattr(encoder.config, "vision_config", encoder.config)
+    size, frames = _pair(getattr(config, "image_size", None)), getattr(config, "num_frames", None)
+    channels = getattr(config, "num_channels", 3)
+    if encoder.main_input_name == "pixel_values" and size:
+        shape = (1, *((frames,) if frames else ()), channels, *size)
+    elif encoder.main_input_name == "input_values" and getattr(config, "num_mel_bins", None):
+        shape = (1, config.max_length, config.num_mel_bins)
     else:
         raise InputError(
             f"the size of what a {config.model_type} encoder reads is not in its config; leave the encoder out and "
             "say how many tokens it gives"
         )
-    with FlopCounterMode(display=False) as counter:
-        output = encoder(**{encoder.input_name: media})
-    return output, counter.get_total_flops(), sum(parameter.numel() for parameter in encoder.parameters())
+    return torch.zeros(shape, device=device, dtype=dtype)
 
 
 def _pair(size: Any) -> tuple[int, int] | None:
