@@ -109,6 +109,7 @@ def _arguments(recipe: Recipe, partial: Path) -> TrainingArguments:
     settings = recipe.training
     return TrainingArguments(
         output_dir=str(partial),
+        use_cpu=not torch.accelerator.is_available(),  # without it, processes on CPUs would not know of each other
         max_steps=settings.steps,
         per_device_train_batch_size=settings.batch_size,
         gradient_accumulation_steps=settings.gradient_accumulation,

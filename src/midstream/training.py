@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from accelerate import PartialState
 from safetensors import SafetensorError
 from transformers import TrainerCallback
@@ -84,7 +85,7 @@ def train(
             full disk.
         Interrupted: Ctrl-C; a checkpoint of the last step is kept.
     """
-    out, processes = Path(out), PartialState()
+    out, processes = Path(out), PartialState(cpu=not torch.accelerator.is_available())
     partial, caching = partial_of(out), caching or Caching()
     if processes.is_main_process:
         _check_apart(caching.folder, out)
