@@ -8,11 +8,15 @@ text. `reached` computes them; `known` lets a call begin with them:
         model(**batch)                                              layers layer..L-1 run
 
 The LM's own forward makes embeddings, masks and rotary embeddings as ever; in `known` the layers below hand on what
-they are given, and the last of them hands on the states. They write nothing to a cache: who wants to decode after such
-a call puts the keys and values of these layers into the cache (they are as constant as the states).
+they are given, and the last of them hands on the states. They write nothing to a cache; who wants to decode after such
+a call gives the cache the lower layers of one that `reached` filled, which are as constant as the states:
 
-Only inside these contexts do the layers have a forward of their own, and it asks a context variable: other threads and
-other engines on the same LM go their ordinary way. Knows no schedule, no file and no training.
+    reached(engine, layer, lambda: model(**batch, past_key_values=lower, use_cache=True))
+    ...
+    cache.layers[:layer] = deepcopy(lower.layers[:layer])       after the prefill that began at `layer`
+
+Only inside these contexts do the layers have a forward of their own, and it asks a context variable: other threads go
+their ordinary way. In this thread every forward of the LM is parted. Knows no schedule, no file and no training.
 """
 
 from collections.abc import Callable, Iterator
@@ -74,10 +78,11 @@ def reached(engine: Engine, layer: int, run: Callable[[], Any]) -> Tensor:
 
 @contextmanager
 def known(engine: Engine, lm: PreTrainedModel, layer: int, states_BTD: Tensor) -> Iterator[None]:
-    """Let forward passes of `engine` begin at `layer` with these hidden states.
+    """Let the forward passes of an LM begin at `layer` with these hidden states.
 
     Args:
-        lm: the LM that the engine drives.
+        engine: what drives the LM.
+        lm: the LM itself.
         layer: 1..L-1, at or below the lowest entry layer.
         states_BTD: what `reached` gave for the same text; cast to the dtype of the LM.
 
@@ -128,7 +133,7 @@ def _forward(layer: nn.Module, *args: Any, **kwargs: Any) -> Any:
     """The forward of a layer while some call is parted."""
     part, users = _PART.get(), _USERS.get(layer)
     original = users[2] if users else layer.forward  # swapped out by another thread since this forward was looked up
-    if part is None or layer not in part.engine.anatomy.layers:
+    if part is None or layer not in part.engine.anatomy.layers:  # in another thread, or another LM
         return original(*args, **kwargs)
     number = part.engine.anatomy.layers.index(layer)
     if part.states_BTD is None:
