@@ -8,10 +8,11 @@ import pytest
 import yaml
 
 from midstream import recipe
+from midstream.building import build_model
 from midstream.connectors import CONNECTORS
 from midstream.errors import InputError
+from midstream.presets import PRESETS, preset
 from midstream.recipe import load_recipe, parse_recipe, shipped_names
-from midstream.schedule import PRESETS, preset
 
 
 @pytest.mark.parametrize("name", shipped_names())
@@ -51,6 +52,22 @@ def test_every_preset_and_connector_has_settings_of_the_same_names() -> None:
     assert {name: set(inspect.signature(make).parameters) - given for name, make in CONNECTORS.items()} == {
         name: set(model.model_fields) - {"kind"} for name, model in connectors.items()
     }
+
+
+@pytest.mark.parametrize(
+    ("settings", "drawn"),
+    [
+        ("{preset: fastv, layer: 2, fraction: 0.5}", "0#k#####"),
+        ("{preset: shortv, layers: [3, 5, 6]}", "0##o#oo#"),
+        ("{preset: vica, layers: [0, 1, 6]}", "0o____o."),
+        ("{preset: pyramid_drop, layers: [2, 4], by: norm}", "0#k#k###"),
+        ("{preset: custom, enter: 2, leave: 7, parked: [4], keeps: [[5, 0.5, even]]}", "..0#_k#."),
+    ],
+)
+def test_routings_can_be_written_in_a_recipe(settings: str, drawn: str) -> None:
+    changed = load_recipe("deep_insert", [f"modalities.image.schedule={settings}"])
+    assert build_model(changed).engine.schedules["image"].draw(8) == drawn
+    assert parse_recipe(yaml.safe_load(changed.to_yaml())) == changed
 
 
 def test_overrides_are_yaml_values() -> None:

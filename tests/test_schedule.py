@@ -1,5 +1,7 @@
 """Schedules are data: valid ones round-trip, wrong ones are refused in a sentence, and each draws what it does."""
 
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -180,6 +182,12 @@ def test_entering_at_0_is_prepending() -> None:
 def test_errors_of_routing_name_the_value(settings: dict[str, object], words: str) -> None:
     with pytest.raises(InputError, match=words):
         Schedule(2, **settings)  # type: ignore[arg-type]
+
+
+@given(schedules())
+def test_custom_says_all_that_a_schedule_can(schedule: Schedule) -> None:
+    data = {key: value for key, value in schedule.to_dict().items() if key != "name"}
+    assert preset("custom", **data) == dataclasses.replace(schedule, name="custom")
 
 
 def test_presets_by_name() -> None:

@@ -12,10 +12,11 @@ shortv(3, 5, 6)    0  #  #  o  #  o  o  #      read, not changed
 vica(0, 1, 6)      0  o  _  _  _  _  o  .      never changed, read in a few layers, unseen in the others
 """
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from midstream.errors import InputError
-from midstream.schedule import Choice, Keep, Schedule, Write
+from midstream.schedule import Choice, Keep, Reach, Schedule, Write
 
 
 def prepend() -> Schedule:
@@ -107,6 +108,22 @@ def vica(layers: tuple[int, ...] = (0, 1, 7, 8, 9, 10, 11, 14)) -> Schedule:
     return Schedule(first, last + 1, readable=tuple(layers), parked=parked, name="vica")
 
 
+def custom(
+    enter: int,
+    leave: int | None = None,
+    writes: Iterable[Sequence[Any]] = (),
+    readable: Iterable[int] = (),
+    parked: Iterable[int] = (),
+    keeps: Iterable[Sequence[Any]] = (),
+    reach: Reach = "causal",
+) -> Schedule:
+    """Any schedule, in the plain form of `to_dict`: writes are [layer, level, mode], keeps [layer, fraction, by]."""
+    return Schedule.from_dict(
+        {"enter": enter, "leave": leave, "writes": list(writes), "reach": reach}
+        | {"readable": list(readable), "parked": list(parked), "keeps": list(keeps)}
+    )
+
+
 PRESETS = {
     "prepend": prepend,
     "deep_insert": deep_insert,
@@ -119,6 +136,7 @@ PRESETS = {
     "pyramid_drop": pyramid_drop,
     "shortv": shortv,
     "vica": vica,
+    "custom": custom,
 }
 
 

@@ -24,6 +24,7 @@ Choice = Literal["attention", "norm", "even", "random"]
 Reach = Literal["causal", "slot", "all"]
 
 SIGNS = {"absent": ".", "active": "#", "readable": "o", "parked": "_"}
+LEGEND = ". absent, # active, o only read, _ parked, a digit where that level is written, + added, k some dropped"
 
 
 @dataclass(frozen=True, slots=True)

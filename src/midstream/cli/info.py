@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from midstream.cli.console import AsJson, Debug, emit, quiet_bars, show, told
+from midstream.schedule import LEGEND
 
 
 def info(
@@ -124,6 +125,6 @@ def _page(found: dict[str, Any]) -> Any:
         blocks += [counts, Text(f"trained: {found['trained_share']:.2%} of all parameters")]
     if "drawing" in found:
         blocks.append(
-            Text("\nlayer by layer (. absent, # live, a digit where that level is written)\n" + found["drawing"])
+            Text(f"\nlayer by layer ({LEGEND})\n" + found["drawing"])
         )
     return Group(*blocks)

@@ -9,8 +9,9 @@ from midstream.recipe.data import (
     PocketData,
     Vqav2Data,
 )
-from midstream.recipe.modalities import Connector, Features, ModalitySettings, ScheduleSettings
+from midstream.recipe.modalities import Connector, Features, ModalitySettings
 from midstream.recipe.reading import SHIPPED, load_recipe, parse_recipe, shipped_names
+from midstream.recipe.schedules import ScheduleSettings
 from midstream.recipe.tree import Evaluation, Recipe, Smoke, Training
 
 __all__ = [

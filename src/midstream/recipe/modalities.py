@@ -2,9 +2,10 @@
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, PositiveInt
 
 from midstream.recipe.node import Settings
+from midstream.recipe.schedules import ScheduleSettings
 
 
 class Features(Settings):
@@ -48,47 +49,7 @@ class SoftPrompt(Settings):
     hidden: PositiveInt | None = None
 
 
-class PrependSchedule(Settings):
-    """`midstream.schedule.prepend`."""
-
-    preset: Literal["prepend"]
-
-
-class DeepInsertSchedule(Settings):
-    """`midstream.schedule.deep_insert`."""
-
-    preset: Literal["deep_insert"]
-    layer: NonNegativeInt
-
-
-class WindowSchedule(Settings):
-    """`midstream.schedule.window`."""
-
-    preset: Literal["window"]
-    first: NonNegativeInt
-    last: PositiveInt
-
-
-class EpAlmSchedule(Settings):
-    """`midstream.schedule.ep_alm`."""
-
-    preset: Literal["ep_alm"]
-    first: NonNegativeInt
-    last: NonNegativeInt
-    levels: PositiveInt
-
-
-class SoftPromptSchedule(Settings):
-    """`midstream.schedule.soft_prompt`."""
-
-    preset: Literal["soft_prompt"]
-
-
 Connector: TypeAlias = Annotated[Linear | MLP | Resampler | SoftPrompt, Field(discriminator="kind")]
-ScheduleSettings: TypeAlias = Annotated[
-    PrependSchedule | DeepInsertSchedule | WindowSchedule | EpAlmSchedule | SoftPromptSchedule,
-    Field(discriminator="preset"),
-]
 
 
 class ModalitySettings(Settings):
