@@ -1,13 +1,17 @@
-"""The command line: `midstream train | ask | eval | info | cost | bench | demo | compat`. Owns arguments and words, no work.
+"""The command line, `midstream train`, `ask`, `cost` and their like. Owns arguments and words, no work.
 
 Nothing heavy is imported before a command runs, so that `--help` answers at once.
 """
 
+from typing import Annotated
+
 import typer
 
+from midstream import __version__
 from midstream.cli.ask import ask
 from midstream.cli.bench import bench
 from midstream.cli.compat import compat
+from midstream.cli.console import show
 from midstream.cli.cost import cost
 from midstream.cli.demo import demo
 from midstream.cli.evaluate import evaluate
@@ -30,6 +34,15 @@ app.command("demo")(demo)
 app.command("compat")(compat)
 app.command("cost")(cost)
 app.command("bench")(bench)
+
+
+@app.callback()
+def _shared(
+    version: Annotated[bool, typer.Option("--version", is_eager=True, help="Print the version and stop.")] = False,
+) -> None:
+    if version:
+        show(f"midstream {__version__}")
+        raise typer.Exit
 
 
 def main() -> None:
