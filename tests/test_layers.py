@@ -16,7 +16,7 @@ LAYERS = (
     ("modeling",),
     ("processing", "compat", "cost"),
     ("building", "data"),
-    ("tasks", "smoke", "cache"),
+    ("tasks", "smoke", "cache", "learnt_columns"),
     ("run_folder",),
     ("training_callbacks",),
     ("connector_trainer",),

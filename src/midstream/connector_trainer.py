@@ -4,6 +4,7 @@ Owns how a batch becomes a loss and what a checkpoint holds. Knows no run from e
 """
 
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial as with_arguments
 from pathlib import Path
@@ -18,8 +19,9 @@ from midstream.cache.items import COLUMNS, STATES, collate, entry_layer
 from midstream.checkpoint import load_weights
 from midstream.data.sources import open_rows
 from midstream.engine.skipping import known
+from midstream.learnt_columns import logits_only_at, loss, question_ends, targets
 from midstream.modeling import MidstreamForCausalLM
-from midstream.processing import MidstreamProcessor
+from midstream.processing import IGNORED, MidstreamProcessor
 from midstream.progress import Report
 from midstream.recipe import Recipe
 from midstream.training_callbacks import CompleteMark, Progress
@@ -42,16 +44,21 @@ class ConnectorTrainer(Trainer):
     """`Trainer` that saves and loads what Midstream does: connectors as safetensors, and no pickled arguments."""
 
     def __init__(self, joined: MidstreamForCausalLM, processor: MidstreamProcessor, **options: Any) -> None:
-        super().__init__(model=joined, **options)
+        super().__init__(model=joined, compute_loss_func=loss, **options)
         self.joined = joined
         self.processor = processor
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        """The loss of a batch; where the text's states are known, the LM begins with them."""
+        """The loss of a batch: logits are made where something is learnt, and known states are begun with."""
+        labels_BT, joined = inputs["labels"], self.joined
+        inputs["use_cache"] = False
+        if joined.engine.asks:
+            inputs["asking_columns"] = question_ends(labels_BT)
         states_BTD = inputs.pop(STATES, None)
-        if states_BTD is None:
-            return super().compute_loss(model, inputs, *args, **kwargs)
-        with known(self.joined.engine, self.joined.lm, entry_layer(self.joined), states_BTD):
+        with ExitStack() as stack:
+            stack.enter_context(logits_only_at(joined.lm, targets(labels_BT) != IGNORED))
+            if states_BTD is not None:
+                stack.enter_context(known(joined.engine, joined.lm, entry_layer(joined), states_BTD))
             return super().compute_loss(model, inputs, *args, **kwargs)
 
     def save_parts(self, folder: Path) -> None:
