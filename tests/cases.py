@@ -57,7 +57,7 @@ CASES: dict[str, Callable[[dict[str, Any]], dict[str, Modality]]] = {
         "image": Modality(encoder("vit"), connector, shortv((2, 3))),
         "other": Modality(encoder("dinov2"), {"kind": "linear"}, Schedule(1, 5, parked=(2,), readable=(3,))),
     },
-    "own_slot": _image(Schedule(1, reach="slot")),
+    "own_slot": _image(Schedule(1, parked=(2,), reach="slot")),
     "prompt_and_image": lambda connector: {
         "prompt": Modality("soft_prompt", {"kind": "soft_prompt", "tokens": 3}, soft_prompt()),
         "image": Modality(encoder("vit"), connector, deep_insert(3)),

@@ -10,7 +10,7 @@ SOURCE = Path(__file__).parent.parent / "src" / "midstream"
 LAYERS = (
     ("errors", "progress"),
     ("schedule", "media", "provenance"),
-    ("presets", "connectors", "encoders", "recipe", "pocket", "testing", "checkpoint"),
+    ("presets", "pictures", "connectors", "encoders", "recipe", "pocket", "testing", "checkpoint"),
     ("engine",),
     ("configuration", "modality"),
     ("modeling",),

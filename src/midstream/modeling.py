@@ -221,7 +221,7 @@ class MidstreamForCausalLM(PreTrainedModel, GenerationMixin):
             asking_columns = ((labels != IGNORED).int().argmax(1) - 1).clamp(min=0)
         if use_cache is None and labels is not None:
             use_cache = False  # a training step has no use for keys and values
-        return self.engine.run(
+        output = self.engine.run(
             self.lm,
             cargo,
             input_ids=input_ids,
@@ -234,6 +234,17 @@ class MidstreamForCausalLM(PreTrainedModel, GenerationMixin):
             **extra,
             **kwargs,
         )
+        if labels is not None and torch.is_grad_enabled() and getattr(output, "loss", None) is not None:
+            output.loss = output.loss + self._nothing_of_the_absent(cargo)
+        return output
+
+    def _nothing_of_the_absent(self, cargo: Mapping[str, Cargo]) -> Tensor | float:
+        """Zero, by way of the connectors that this batch does not use.
+
+        So a batch of text alone has a backward too, and under DDP all processes bring gradients of all parameters.
+        """
+        absent = [modality.connector for name, modality in self.modalities.items() if name not in cargo]
+        return sum((0.0 * parameter.sum() for connector in absent for parameter in connector.parameters()), 0.0)
 
     @torch.no_grad()
     def generate(self, inputs: Tensor | None = None, **kwargs: Any) -> Any:

@@ -15,6 +15,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 import runs
+from midstream import __version__
 from midstream.cli import app
 from midstream.recipe import shipped_names
 
@@ -179,6 +180,10 @@ def test_errors_are_json_too_when_asked_and_debug_shows_where(model: Path) -> No
     result = midstream("train", "deepinsert", "--json")
     assert result.exit_code == 2 and "did you mean" in json.loads(result.stdout.splitlines()[-1])["error"]
     assert isinstance(midstream("train", "deepinsert", "--debug").exception, ValueError)
+
+
+def test_version() -> None:
+    assert midstream("--version").stdout.strip() == f"midstream {__version__}"
 
 
 @pytest.mark.slow

@@ -129,3 +129,23 @@ def test_nothing_below_the_entry_carries_a_gradient(family: str, case: str, chec
     with _seen(made, seen):
         made(**_labelled(made))
     assert seen == [layer >= ENTRY[case] for layer in range(DEPTH)]
+
+
+def test_a_batch_of_text_alone_trains_nothing_and_does_not_fail() -> None:
+    made = cases.build(cases.fresh_lm("llama"), "two_senses")
+    inputs = cases.collate([cases.ROWS[2]] * 2, cases.senses(made), "right")
+    loss = made(**inputs, labels=inputs["input_ids"]).loss
+    loss.backward()
+    assert all(not parameter.grad.any() for parameter in made.trained_tensors().values())
+    plain = made.lm(input_ids=inputs["input_ids"], labels=inputs["input_ids"]).loss
+    assert torch.equal(loss, plain)
+
+
+@pytest.mark.parametrize("used", ["image", "other"])
+def test_a_connector_that_a_batch_does_not_use_has_a_gradient_of_zero(used: str) -> None:
+    """Under DDP every process must bring a gradient for every parameter."""
+    made = cases.build(cases.fresh_lm("llama"), "two_senses")
+    inputs = cases.collate(cases.ROWS[:1], [used], "right")
+    made(**inputs, labels=inputs["input_ids"]).loss.backward()
+    for name, parameter in made.trained_tensors().items():
+        assert parameter.grad is not None and bool(parameter.grad.any()) == (f".{used}." in name), name

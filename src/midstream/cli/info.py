@@ -13,6 +13,9 @@ def info(
     source: Annotated[
         str, typer.Argument(help="A model's folder, the shipped `pocket`, or a recipe.", metavar="MODEL|RECIPE")
     ],
+    picture: Annotated[
+        Path | None, typer.Option(help="Also draw the schedules into this file (.png, .svg, .pdf).", metavar="FILE")
+    ] = None,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -27,14 +30,35 @@ def info(
       midstream info runs/deep_insert --json
 
       midstream info opt27b_vit_vqav2
+
+      midstream info pocket --picture schedule.png
     """
     with told(as_json, debug):
         quiet_bars()
         found = _of_model(source) if _is_model(source) else _of_recipe(source)
+        if picture:
+            _draw(found, picture)
         if as_json:
             emit(found)
         else:
             show(_page(found))
+
+
+def _draw(found: dict[str, Any], picture: Path) -> None:
+    from midstream.errors import InputError
+    from midstream.pictures import draw_schedules
+    from midstream.presets import preset
+    from midstream.schedule import Schedule
+
+    if "layers" not in found:
+        raise InputError(f"how many layers {found['lm']} has is not known here; load it, or draw a trained model")
+    schedules = {}
+    for name, part in found["modalities"].items():
+        written = dict(part["schedule"])
+        schedules[name] = (
+            preset(written.pop("preset"), **written) if "preset" in written else Schedule.from_dict(written)
+        )
+    draw_schedules(schedules, found["layers"], picture)
 
 
 def _is_model(source: str) -> bool:
@@ -124,7 +148,5 @@ def _page(found: dict[str, Any]) -> Any:
             counts.add_row(part["part"], f"{part['frozen']:,}", f"{part['trained']:,}")
         blocks += [counts, Text(f"trained: {found['trained_share']:.2%} of all parameters")]
     if "drawing" in found:
-        blocks.append(
-            Text(f"\nlayer by layer ({LEGEND})\n" + found["drawing"])
-        )
+        blocks.append(Text(f"\nlayer by layer ({LEGEND})\n" + found["drawing"]))
     return Group(*blocks)

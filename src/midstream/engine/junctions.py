@@ -32,11 +32,11 @@ class LayerHook:
         measured = engine.seen[engine.anatomy.measured_layer(layer)]
         fits = self.seen == self.active == self.base == measured  # the stack's own mask
         self.widens = not fits or engine.reaches(layer)
-        self.idle = not (self.rewrites or self.widens or layer in engine.asks)
+        self.idle = self.active == self.group and not (self.rewrites or self.widens or layer in engine.asks)
 
     def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         call = current(self.engine)
-        if call is None or self.idle:
+        if call is None or (self.idle and not call.opens):
             return None
         name, *_ = arguments = self.engine.anatomy.arguments[self.layer]
         bound = dict(zip(arguments, args, strict=False)) | kwargs
@@ -50,7 +50,7 @@ class LayerHook:
             bound[name] = gather_rows(hidden, sources)
             if self.read:
                 self._let_read(call, module, bound, hidden)
-        if self.widens:
+        if self.widens or call.opens:
             self._widen(call, bound, bound[name])
         return (), bound
 
@@ -75,7 +75,8 @@ class LayerHook:
             bound["position_ids"] = positions
         if bound.get("position_embeddings") is not None:
             bound["position_embeddings"] = call.once(
-                (active, seen, "rotary", kind), lambda: anatomy.rotary_embeddings(kind, hidden, positions)
+                (active, seen, "rotary", kind),
+                lambda: anatomy.rotary_embeddings(kind, hidden, call.rotary_of(call.layout(active).items_BW, seen)),
             )
 
     def _masks(self, call: Call, hidden: Tensor) -> dict[str, Any]:
