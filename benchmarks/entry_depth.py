@@ -132,8 +132,8 @@ def side_by_side(text: int, rounds: int) -> dict[str, Any]:
 def check(llava: Any, ours: Any, for_llava: Any, for_ours: Any, labels: Any) -> dict[str, float]:
     """How far logits and loss of LLaVA and of Midstream at entry 0 are apart.
 
-    The losses are means over targets; LLaVA's has the one at the seam too, where the picture's last token says the
-    next word, which Midstream's does not (only text tokens have logits), so theirs is computed here without it.
+    LLaVA's loss has one target more, the word behind the picture, which the picture's last token says; Midstream gives
+    logits for text tokens only. It is left out of both here.
     """
     seam = COLUMN + PATCHES
     wanted = {"labels": labels["labels"].clone()}

@@ -146,16 +146,30 @@ def _memory(row: dict[str, Any]) -> int:
     return sum(row[name] for name in ("parameter_bytes", "optimiser_bytes", "saved_bytes"))
 
 
+COLUMNS = {
+    "rows": "tokens",
+    "readable": "read",
+    "prefill": "prefill",
+    "decode": "decode",
+    "activation_gradients": "backward",
+    "weight_gradients": "weights",
+    "kv_bytes": "cache",
+    "saved_bytes": "kept",
+}
+"""Figures of a layer, and what they are called: `weights` are their gradients, `kept` is for backward."""
+
+
 def _layers(row: dict[str, Any]) -> Any:
+    from rich import box
     from rich.table import Table
 
-    table = Table("layer", title=row["schedule"], title_justify="left")
-    names = ("rows", "readable", "prefill", "decode", "activation_gradients", "weight_gradients", "kv_bytes")
-    for name in (*names, "saved_bytes"):
-        table.add_column(name.replace("_", " "), justify="right")
+    title = f"{row['schedule']}, layer by layer"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for name in ("layer", *COLUMNS.values()):
+        table.add_column(name, justify="right", no_wrap=True)
     for index, layer in enumerate(row["layers"]):
-        counts = [f"{layer[name]:,}" for name in names[:2]]
-        table.add_row(str(index), *counts, *(amount(layer[name]) for name in (*names[2:], "saved_bytes")))
+        counts = [f"{layer[name]:,}" for name in ("rows", "readable")]
+        table.add_row(str(index), *counts, *(amount(layer[name]) for name in list(COLUMNS)[2:]))
     return table
 
 

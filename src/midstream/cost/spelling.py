@@ -7,7 +7,7 @@ several values of one argument are parted by commas. Knows no LM but its depth.
 import inspect
 import json
 import re
-from typing import Any
+from typing import Any, Literal, get_origin
 
 from midstream.errors import InputError
 from midstream.presets import PRESETS
@@ -31,18 +31,29 @@ def spell(text: str, depth: int) -> Schedule:
     if name not in PRESETS:
         raise InputError(f"unknown schedule {name!r} in {text!r}; choose one of {', '.join(sorted(PRESETS))}")
     make: Any = PRESETS[name]
-    values = [_value(word, depth, text) for word in words]
-    try:
-        inspect.signature(make).bind(*values)
-    except TypeError:
-        wanted = ":".join(parameter.upper() for parameter in inspect.signature(make).parameters)
-        raise InputError(f"schedule {text!r} is not {name}{':' + wanted if wanted else ' alone'}") from None
+    parameters = list(inspect.signature(make).parameters.values())
+    needed = sum(parameter.default is parameter.empty for parameter in parameters)
+    if not needed <= len(words) <= len(parameters):
+        wanted = ":".join(parameter.name.upper() for parameter in parameters)
+        raise InputError(f"schedule {text!r} is not {name}{':' + wanted if wanted else ' alone'}")
+    values = [_argument(word, parameter, depth, text) for word, parameter in zip(words, parameters, strict=False)]
     return make(*values).validate(depth, text)
 
 
-def _value(word: str, depth: int, text: str) -> Any:
-    if "," in word:
-        return tuple(_value(part, depth, text) for part in word.split(",") if part)
+def _argument(word: str, parameter: inspect.Parameter, depth: int, text: str) -> Any:
+    """One argument, of the kind that the preset's signature names."""
+    kind = get_origin(parameter.annotation)
+    if kind is Literal:
+        return word
+    values = tuple(_number(part, depth, text) for part in word.split(","))
+    if kind is tuple:
+        return values
+    if len(values) > 1:
+        raise InputError(f"schedule {text!r} gives several values, {word!r}, for one {parameter.name}")
+    return values[0]
+
+
+def _number(word: str, depth: int, text: str) -> float | int:
     if share := SHARE.fullmatch(word):
         return depth * int(share[1] or 1) // int(share[2] or 1)
     try:
