@@ -12,7 +12,7 @@ LAYERS = (
     ("schedule", "media", "provenance"),
     ("presets", "pictures", "connectors", "encoders", "recipe", "pocket", "testing", "checkpoint"),
     ("engine",),
-    ("configuration", "modality"),
+    ("configuration", "modality", "reuse"),
     ("modeling",),
     ("processing", "compat", "cost"),
     ("building", "data"),

@@ -12,6 +12,7 @@ arrive as keyword arguments named after them, batch first, so that beams expand 
 import json
 from collections.abc import Mapping
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -24,6 +25,7 @@ from midstream.configuration import MidstreamConfig, load_config, resolve
 from midstream.engine import Cargo, Engine, Memory, rerunnable
 from midstream.errors import InputError
 from midstream.modality import LoadedModality, Modality, load_lm
+from midstream.reuse import ReadText, beginning_with, was_read
 from midstream.schedule import Schedule
 
 IGNORED = -100
@@ -215,13 +217,15 @@ class MidstreamForCausalLM(PreTrainedModel, GenerationMixin):
         text = input_ids if input_ids is not None else inputs_embeds
         if text is None:
             raise InputError("give input_ids or inputs_embeds; there is no text to read")
-        cargo = self._load(media, text, attention_mask, first=_is_first(past_key_values))
-        extra = {"labels": labels} if labels is not None else {}
+        first = _is_first(past_key_values)
+        cargo = self._load(media, text, attention_mask, first)
+        extra: dict[str, Any] = {"labels": labels} if labels is not None else {}
         if asking_columns is None and labels is not None and self.engine.asks:
             asking_columns = ((labels != IGNORED).int().argmax(1) - 1).clamp(min=0)
         if use_cache is None and labels is not None:
             use_cache = False  # a training step has no use for keys and values
-        output = self.engine.run(
+        run = partial(
+            self.engine.run,
             self.lm,
             cargo,
             input_ids=input_ids,
@@ -234,6 +238,8 @@ class MidstreamForCausalLM(PreTrainedModel, GenerationMixin):
             **extra,
             **kwargs,
         )
+        read = was_read() if first else None
+        output = run() if read is None else read.begin(self.engine, self.lm, run, input_ids, attention_mask, cargo)
         if labels is not None and torch.is_grad_enabled() and getattr(output, "loss", None) is not None:
             output.loss = output.loss + self._nothing_of_the_absent(cargo)
         return output
@@ -247,8 +253,15 @@ class MidstreamForCausalLM(PreTrainedModel, GenerationMixin):
         return sum((0.0 * parameter.sum() for connector in absent for parameter in connector.parameters()), 0.0)
 
     @torch.no_grad()
-    def generate(self, inputs: Tensor | None = None, **kwargs: Any) -> Any:
-        """Hugging Face `generate`; media are encoded once, whatever the number of beams or steps."""
+    def generate(self, inputs: Tensor | None = None, read: ReadText | None = None, **kwargs: Any) -> Any:
+        """Hugging Face `generate`; media are encoded once, whatever the number of beams or steps.
+
+        Args:
+            read: what `self.read` gave for the same text; the layers below the entry do not run again.
+
+        Raises:
+            InputError: the text or its slots are not those that were read.
+        """
         media = self._pop_media(kwargs)
         for name, given in media.items():
             if _any_filled(given):
@@ -258,7 +271,23 @@ class MidstreamForCausalLM(PreTrainedModel, GenerationMixin):
             prompt = inputs if inputs is not None else kwargs.get("input_ids", kwargs.get("inputs_embeds"))
             if prompt is not None:
                 kwargs["asking_columns"] = _last_column(prompt, kwargs.get("attention_mask"))
-        return super().generate(inputs, **kwargs)
+        with beginning_with(read):
+            return super().generate(inputs, **kwargs)
+
+    @torch.no_grad()
+    def read(self, input_ids: Tensor, attention_mask: Tensor | None = None, **kwargs: Any) -> ReadText:
+        """Read a text once, to ask it of many pictures: `generate(**inputs, read=...)`.
+
+        Args:
+            kwargs: modality inputs as in `forward`; only their slots and their number of tokens count.
+
+        Raises:
+            InputError: something enters at layer 0.
+        """
+        media = self._pop_media(kwargs)
+        cargo = self._load(media, input_ids, attention_mask, first=True)
+        run = partial(self.engine.run, self.lm, cargo, input_ids=input_ids, attention_mask=attention_mask)
+        return ReadText.of(self.engine, run, input_ids, attention_mask, cargo)
 
     def prepare_inputs_for_generation(
         self,
