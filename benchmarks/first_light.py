@@ -29,12 +29,15 @@ CONTROLS = ("blind", "shuffled", "untrained")
 BEGIN, END = "<!-- figures -->", "<!-- /figures -->"
 
 
-def cells(seeds: int, depths: Iterable[int]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def cells(seeds: int, depths: Iterable[int], rules: Iterable[str]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """What is run: the cells to be timed, and the others, seed by seed, so that an interrupted study is still paired."""
     names = ("deep_insert", "prepend", "ep_alm")
     timed = [{"recipe": name, "seed": 0} for name in names]
     others: list[dict[str, Any]] = [{"recipe": name, "seed": seed} for seed in range(1, seeds) for name in names]
-    return timed, others + [{"recipe": "deep_insert", "seed": 0, "layer": layer} for layer in depths]
+    others += [{"recipe": "deep_insert", "seed": 0, "layer": layer} for layer in depths]
+    return timed, others + [
+        {"recipe": "deep_insert", "seed": seed, "positions": rule} for rule in rules for seed in (0, 1)
+    ]
 
 
 def run_cell(cell: dict[str, Any], threads: int, n: int) -> dict[str, Any]:
@@ -43,6 +46,8 @@ def run_cell(cell: dict[str, Any], threads: int, n: int) -> dict[str, Any]:
     settings = [f"training.seed={cell['seed']}"]
     if "layer" in cell:
         settings.append(f"modalities.image.schedule.layer={cell['layer']}")
+    if "positions" in cell:
+        settings.append(f"positions={cell['positions']}")
     with tempfile.TemporaryDirectory() as folder:
         out = f"{folder}/model"
         train = ["train", cell["recipe"], "--out", out, "--json", *(x for s in settings for x in ("--set", s))]
@@ -69,7 +74,7 @@ def _midstream(arguments: list[str], environment: dict[str, str]) -> dict[str, A
 
 
 def _key(cell: dict[str, Any]) -> str:
-    return json.dumps({key: cell.get(key) for key in ("recipe", "seed", "layer")}, sort_keys=True)
+    return json.dumps({key: cell.get(key) for key in ("recipe", "seed", "layer", "positions")}, sort_keys=True)
 
 
 @app.command()
@@ -77,6 +82,7 @@ def run(
     out: Annotated[Path, typer.Option(help="Results, one JSON file; finished cells in it are kept.")],
     seeds: int = 3,
     depths: Annotated[str, typer.Option(help="Further entry layers, seed 0.")] = "2,6",
+    positions: Annotated[str, typer.Option(help="Further position rules for deep_insert, seeds 0 and 1.")] = "",
     n: Annotated[int, typer.Option(help="Test questions per evaluation.")] = 1000,
     workers: int = 2,
 ) -> None:
@@ -93,7 +99,8 @@ def run(
             out.write_text(json.dumps(results, indent=1) + "\n")
         typer.echo(f"{_key(cell)}  accuracy {result['eval']['accuracy']}  {result['seconds']} s", err=True)
 
-    timed, others = cells(seeds, [int(layer) for layer in depths.split(",") if layer])
+    rules = [rule for rule in positions.split(",") if rule]
+    timed, others = cells(seeds, [int(layer) for layer in depths.split(",") if layer], rules)
     for cell in timed:
         finish(cell, os.cpu_count() or 1)
     with ThreadPoolExecutor(workers) as pool:
@@ -116,10 +123,10 @@ def table(results: list[dict[str, Any]], source: Path) -> str:
     """The Markdown table, one row for each method and entry layer."""
     names = ("recipe", "enters at", "exact match (per seed)", "of ceiling", *CONTROLS, "trained", "training")
     rows = [f"| {' | '.join(names)} |", "|---" * len(names) + "|"]
-    groups: dict[tuple[str, Any], list[dict[str, Any]]] = {}
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for cell in results:
-        groups.setdefault((cell["recipe"], cell.get("layer")), []).append(cell)
-    for (name, layer), group in groups.items():
+        groups.setdefault((cell["recipe"], cell.get("layer"), cell.get("positions")), []).append(cell)
+    for (name, layer, rule), group in groups.items():
         accuracy = [cell["eval"]["accuracy"] for cell in group]
         control = {key: mean(cell["eval"][key] for cell in group) for key in ("ceiling", *CONTROLS)}
         entry = {"prepend": 0, "deep_insert": 4, "ep_alm": "4..6"}[name] if layer is None else layer
@@ -127,7 +134,12 @@ def table(results: list[dict[str, Any]], source: Path) -> str:
         seconds = f"{alone[0]:.0f} s" if alone else ""
         seeds = ", ".join(f"{100 * value:.1f}" for value in accuracy)
         share = 100 * mean(accuracy) / control["ceiling"]
-        columns = [f"`{name}`", str(entry), f"**{100 * mean(accuracy):.1f}** ({seeds})", f"{share:.0f}%"]
+        columns = [
+            f"`{name}`" + (f", `{rule}` positions" if rule else ""),
+            str(entry),
+            f"**{100 * mean(accuracy):.1f}** ({seeds})",
+            f"{share:.0f}%",
+        ]
         columns += [f"{100 * control[key]:.1f}" for key in CONTROLS]
         rows.append(f"| {' | '.join([*columns, format(group[0]['trained_parameters'], ','), seconds])} |")
     facts = results[0]["eval"]["provenance"]
