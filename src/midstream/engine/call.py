@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from midstream.engine.outer import Outer
 from midstream.engine.placement import Cargo, Group, Items, Layout, item_positions, positions_from_mask
 from midstream.errors import InputError
 
@@ -83,6 +84,7 @@ class Call:
         length: how many of them are new.
         cache: the LM's cache, or None.
         asking_B: the text column whose attention decides which tokens are kept; None is the last of each row.
+        outer: what a model around the LM has decided about the call.
     """
 
     def __init__(
@@ -93,10 +95,11 @@ class Call:
         length: int,
         cache: Any,
         asking_B: Tensor | None = None,
+        outer: Outer | None = None,
     ) -> None:
-        self.owner, self.cargo, self.cache = owner, cargo, cache
+        self.owner, self.cargo, self.cache, self.outer = owner, cargo, cache, outer
         self.start = text_mask_BK.shape[1] - length
-        self.items = Items(text_mask_BK[:, self.start :], cargo, self.start)
+        self.items = Items(text_mask_BK[:, self.start :], cargo, self.start, outer and outer.present_BT)
         self.aside: dict[int, Tensor] = {}
         self._asking_B = asking_B
         memory = Memory.of(cache)
@@ -126,11 +129,22 @@ class Call:
 
     def positions_of(self, items_BQ: Tensor, among: Group) -> Tensor:
         """Position ids of some items in a layer whose keys are those of `among`, (B, Q)."""
+        if self.outer is not None and (told := self.outer.counted(items_BQ)) is not None:
+            return told
         if self.owner.positions != "shifted":
             return self._of_items().gather(1, items_BQ)
         layout = self.layout(among)
         counted = positions_from_mask(self.mask(among), layout.width)
         return counted.gather(1, layout.places_BU.clamp(min=0).gather(1, items_BQ))
+
+    def rotary_of(self, items_BQ: Tensor, among: Group) -> Tensor:
+        """What the rotary module is told of some items: their position ids, on each axis that it knows."""
+        return self.positions_of(items_BQ, among) if self.outer is None else self.outer.rotary(items_BQ)
+
+    @property
+    def opens(self) -> bool:
+        """Whether anything in this call reads beyond the causal mask in every layer."""
+        return self.outer is not None and self.outer.reads is not None
 
     def _of_items(self) -> Tensor:
         """One position id for each item, the same in every layer, (B, U); not for the rule `shifted`."""

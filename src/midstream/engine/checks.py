@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from midstream.engine.anatomy import UNCOUNTED, Anatomy
+from midstream.engine.call import Call
 from midstream.engine.masks import IMPLEMENTATIONS
 from midstream.engine.placement import Cargo
 from midstream.errors import InputError
@@ -61,7 +62,7 @@ def check_routing(anatomy: Anatomy, schedules: Mapping[str, Schedule]) -> None:
                 )
 
 
-def check_call(anatomy: Anatomy, schedules: Mapping[str, Schedule], cargo: Mapping[str, Cargo], cache: bool) -> None:
+def check_call(anatomy: Anatomy, schedules: Mapping[str, Schedule], call: Call) -> None:
     """Refuse what these tokens cannot do in this call.
 
     Raises:
@@ -69,15 +70,16 @@ def check_call(anatomy: Anatomy, schedules: Mapping[str, Schedule], cargo: Mappi
             tokens that read later text meet a cache, which has no later text.
     """
     implementation = anatomy.config._attn_implementation
-    for name in cargo:
+    for name in call.cargo:
         schedule = schedules[name]
         asked = any(keep.by == "attention" for keep in schedule.keeps)
-        if (schedule.readable or asked or schedule.reach != "causal") and implementation not in IMPLEMENTATIONS:
+        rows = schedule.readable or asked or schedule.reach != "causal" or call.opens
+        if rows and implementation not in IMPLEMENTATIONS:
             raise InputError(
                 f"the schedule of {name} needs attention whose masks have a row for each query; the LM was loaded with "
                 f"attn_implementation={implementation!r}, choose one of {list(IMPLEMENTATIONS)}"
             )
-        if cache and schedule.reach == "all":
+        if call.cache is not None and schedule.reach == "all":
             raise InputError(
                 f"reach='all' lets the tokens of {name} read text that is not there yet; generate with use_cache=False"
             )

@@ -21,6 +21,7 @@ from midstream.engine.call import POSITION_RULES, Call, Memory, underway
 from midstream.engine.checks import check_call, check_routing, check_slots, text_mask
 from midstream.engine.junctions import LayerHook, PlaceHook, PutBack, TakeOut
 from midstream.engine.masks import opened
+from midstream.engine.outer import Outer
 from midstream.engine.placement import Cargo, Group, Layout, positions_from_mask
 from midstream.engine.reading import spare_queries
 from midstream.engine.splicing import splice
@@ -116,6 +117,7 @@ class Engine:
         inputs_embeds: Tensor | None = None,
         position_ids: Tensor | None = None,
         asking_columns: Tensor | None = None,
+        outer: Outer | None = None,
         **kwargs: Any,
     ) -> Any:
         """Run the LM's forward with `cargo` on board.
@@ -127,6 +129,7 @@ class Engine:
             position_ids: used only when there is no cargo, now or in the cache.
             asking_columns: (B,) the text column whose attention decides which tokens are kept, counted from the very
                 start; None is the last of each row.
+            outer: what a model around the LM has decided; used only with cargo, now or in the cache.
 
         Returns:
             The LM's output, with one position for each of the T text columns.
@@ -160,14 +163,16 @@ class Engine:
             past_key_values = DynamicCache(config=self.anatomy.config)
         if not torch.compiler.is_compiling():
             check_slots(cargo, mask_BK)
-        check_call(self.anatomy, self.schedules, cargo, past_key_values is not None)
-        call = Call(self, cargo, mask_BK, text.shape[1], past_key_values, asking_columns)
+        call = Call(self, cargo, mask_BK, text.shape[1], past_key_values, asking_columns, outer)
+        check_call(self.anatomy, self.schedules, call)
         base = self.groups[0]
         if base and cargo:  # what lives in layer 0 is ordinary concatenation with the embeddings, for any LM
             if inputs_embeds is None:
                 inputs_embeds = self.anatomy.embedding(input_ids)
             inputs_embeds, input_ids = splice(self, call, 0, inputs_embeds, ()), None
-        if self.anatomy.takes_positions:
+        if outer is not None:
+            kwargs["position_ids"] = outer.positions(call.layout(base).items_BW)
+        elif self.anatomy.takes_positions:
             kwargs["position_ids"] = call.positions(base) + self.anatomy.first_position
         with underway(self, call):
             output = lm(
@@ -187,8 +192,9 @@ class Engine:
         width = call.layout(seen).width
         alike = hidden if hidden.shape[1] == width else hidden[:, :1].expand(-1, width, -1)
         masks = self.anatomy.masks(layer, alike, call.mask(seen), call.cache, call.positions(seen))
-        if call.cargo and self.reaches(layer):
-            masks["attention_mask"] = opened(call, seen, self.schedules, masks["attention_mask"])
+        if (call.cargo and self.reaches(layer)) or call.opens:
+            kind = self.anatomy.kinds[layer]
+            masks["attention_mask"] = opened(call, seen, self.schedules, kind, masks["attention_mask"])
         return masks
 
     def reaches(self, layer: int) -> bool:
@@ -213,7 +219,7 @@ class Engine:
             changed["position_ids"] = positions
         if bound.get("position_embeddings") is not None:
             changed["position_embeddings"] = self.anatomy.rotary_embeddings(
-                self.anatomy.kinds[layer], hidden, positions
+                self.anatomy.kinds[layer], hidden, call.rotary_of(items, among)
             )
         return bound | changed
 

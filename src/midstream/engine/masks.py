@@ -28,13 +28,18 @@ def rows_of(mask_B1WK: Tensor | None, rows_BQ: Tensor, keys: int, width: int) ->
     return mask_B1WK.gather(2, rows_BQ[:, None, :, None].expand(-1, -1, -1, mask_B1WK.shape[-1]))
 
 
-def opened(call: Call, seen: Group, schedules: Mapping[str, Schedule], mask_B1WK: Tensor | None) -> Tensor:
-    """A causal mask in which tokens also read what their schedule's `reach` says."""
+def opened(call: Call, seen: Group, schedules: Mapping[str, Schedule], kind: str, mask_B1WK: Tensor | None) -> Tensor:
+    """The causal mask of a layer of type `kind`, where tokens also read what their schedule's `reach` says.
+
+    And whatever stands there what a model around the LM lets it read.
+    """
     layout, total = call.layout(seen), call.mask(seen).shape[1]
     items, slots = layout.items_BW, call.items.slot_U[layout.items_BW]
     if mask_B1WK is None:
         mask_B1WK = rows_of(None, torch.arange(layout.width, device=items.device).expand_as(items), total, layout.width)
     extra = torch.zeros(*items.shape, layout.width, dtype=torch.bool, device=items.device)
+    if call.outer is not None and (read := call.outer.read(kind, items)) is not None:
+        extra |= read
     for name, _ in seen:
         if name in call.cargo and (reach := schedules[name].reach) != "causal":
             first, last = call.items.ranges[name]

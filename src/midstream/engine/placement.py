@@ -31,10 +31,12 @@ class Cargo:
     Args:
         slots_BS: the text column before which each slot stands, counted from the very start of the text; -1 for none.
         tokens_BSVKD: what the connector made, one level for each different write.
+        filled_BSK: False where a slot holds fewer than K tokens; None when all hold K.
     """
 
     slots_BS: Tensor
     tokens_BSVKD: Tensor
+    filled_BSK: Tensor | None = None
 
     @property
     def count(self) -> int:
@@ -44,6 +46,10 @@ class Cargo:
     def level(self, level: int) -> Tensor:
         """The tokens of one level, (B, S*K, D)."""
         return self.tokens_BSVKD[:, :, level].flatten(1, 2)
+
+    def lengths(self) -> int | Tensor:
+        """Tokens in each slot: one number for all, or (B, S, 1)."""
+        return self.tokens_BSVKD.shape[3] if self.filled_BSK is None else self.filled_BSK.sum(2, keepdim=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +79,21 @@ class Items:
         text_valid_BT: False at the padding of this call's text.
         cargo: modality name -> tokens, in the order that breaks ties between slots at the same column.
         start: text columns that earlier calls already hold in the cache.
+        present_BT: False at columns that a row lacks, as it lacks tokens; None when there are none.
     """
 
-    def __init__(self, text_valid_BT: Tensor, cargo: dict[str, Cargo], start: int) -> None:
+    def __init__(
+        self, text_valid_BT: Tensor, cargo: dict[str, Cargo], start: int, present_BT: Tensor | None = None
+    ) -> None:
         rows, self.text_length = text_valid_BT.shape
         device = text_valid_BT.device
         columns = torch.arange(self.text_length, device=device).expand(rows, -1)
-        keys, valid, column_of = [2 * columns + 1], [text_valid_BT], [columns]
+        text_keys = 2 * columns + 1
+        keys, valid, column_of = [text_keys], [text_valid_BT], [columns]
+        if present_BT is not None:
+            keys, valid = [text_keys.where(present_BT, -1)], [text_valid_BT & present_BT]
         slot_of, slots = [torch.full_like(columns[:1], -1)], 0
+        self.kept: dict[Member, Tensor] = {}
         self.ranges: dict[str, tuple[int, int]] = {}
         first = self.text_length
         for name, load in cargo.items():
@@ -89,6 +102,9 @@ class Items:
             enters_BS = (load.slots_BS.to(device) >= 0) & (local_BS >= 0) & (local_BS < self.text_length)
             local = local_BS.repeat_interleave(tokens_per_slot, dim=1)
             enters = enters_BS.repeat_interleave(tokens_per_slot, dim=1)
+            if load.filled_BSK is not None:
+                self.kept[name, 0] = filled = load.filled_BSK.flatten(1).to(device)
+                enters = enters & filled
             keys.append(torch.where(enters, 2 * local, -1))
             valid.append(enters)
             slot_of.append(
@@ -99,7 +115,6 @@ class Items:
             self.ranges[name] = (first, first + load.count)
             first += load.count
         self.total = first
-        self.kept: dict[Member, Tensor] = {}
         self.keys_BU = torch.cat(keys, dim=1)
         self.valid_BU = torch.cat(valid, dim=1)
         self.column_BU = torch.cat(column_of, dim=1)
@@ -130,20 +145,20 @@ class Items:
         """A mask over all items that is True but for the items first..last-1 that are not kept."""
         return torch.nn.functional.pad(kept_BN, (first, self.total - last), value=True)
 
-    def drop(self, name: str, cut: int, scores_BN: Tensor, slots: int, count: int) -> None:
+    def drop(self, name: str, cut: int, scores_BN: Tensor, slots: int, count: int | Tensor) -> None:
         """Keep the `count` highest of each slot, of those that cut - 1 left; the earlier of equals.
 
         Args:
             scores_BN: (B, S * K), whatever for tokens that are gone.
             slots: S.
+            count: one number for all slots, or (B, S, 1).
         """
         before = self.kept.get((name, cut - 1))
         if before is not None:
             scores_BN = scores_BN.masked_fill(~before, -torch.inf)
         scores_BSK = scores_BN.unflatten(1, (slots, -1))
-        best = scores_BSK.argsort(dim=2, descending=True, stable=True)[:, :, :count]
-        kept_BSK = torch.zeros_like(scores_BSK, dtype=torch.bool).scatter(2, best, True)
-        self.kept[name, cut] = kept_BSK.flatten(1)
+        rank_BSK = scores_BSK.argsort(dim=2, descending=True, stable=True).argsort(dim=2)
+        self.kept[name, cut] = (rank_BSK < count).flatten(1)
 
     def sources(self, before: Layout, after: Layout, fresh: Iterable[str]) -> Tensor:
         """Where each place of `after` comes from, as an index into `[hidden of before | fresh tokens]`, (B, W).

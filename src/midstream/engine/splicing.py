@@ -51,17 +51,26 @@ def _in_place(call: Call, name: str, level: int, group: Group) -> Tensor:
 def _drop(engine: "Engine", call: Call, name: str, keep: Keep, hidden_BWD: Tensor, group: Group) -> bool:
     """Choose the tokens of one modality that stay from here on."""
     load = call.cargo[name]
-    slots, tokens = load.slots_BS.shape[1], load.tokens_BSVKD.shape[3]
     schedule = engine.schedules[name]
-    cut, left = schedule.cuts(keep.layer), tokens
+    cut, left = schedule.cuts(keep.layer), load.lengths()
     for earlier in schedule.keeps[: cut - 1]:
-        left = earlier.count(left)
+        left = _stay(earlier, left)
     scores_BN = _scores(call, name, keep, hidden_BWD, group, cut, left)
-    call.items.drop(name, cut, scores_BN, slots, keep.count(left))
+    call.items.drop(name, cut, scores_BN, load.slots_BS.shape[1], _stay(keep, left))
     return True
 
 
-def _scores(call: Call, name: str, keep: Keep, hidden_BWD: Tensor, group: Group, cut: int, left: int) -> Tensor:
+def _stay(keep: Keep, tokens: int | Tensor) -> int | Tensor:
+    """How many tokens stay of so many in each slot: one number for all, or (B, S, 1)."""
+    if isinstance(tokens, int):
+        return keep.count(tokens)
+    counts = [keep.count(int(count)) for count in tokens.flatten().tolist()]
+    return torch.tensor(counts, device=tokens.device).view_as(tokens)
+
+
+def _scores(
+    call: Call, name: str, keep: Keep, hidden_BWD: Tensor, group: Group, cut: int, left: int | Tensor
+) -> Tensor:
     """The higher, the sooner a token is kept, (B, S * K)."""
     first, last = call.items.ranges[name]
     places_BN = call.layout(group).places_BU[:, first:last].clamp(min=0)
@@ -74,9 +83,10 @@ def _scores(call: Call, name: str, keep: Keep, hidden_BWD: Tensor, group: Group,
     slots = call.cargo[name].slots_BS.shape[1]
     there = call.items.kept.get((name, cut - 1), torch.ones_like(places_BN, dtype=torch.bool))
     rank = there.unflatten(1, (slots, -1)).cumsum(2) - 1
-    wanted = keep.count(left)
-    chosen = ((torch.arange(wanted, device=rank.device) + 0.5) * left / wanted).long()
-    return torch.isin(rank, chosen).flatten(1).float()
+    wanted = _stay(keep, left)
+    steps = torch.arange(wanted if isinstance(wanted, int) else int(wanted.max()), device=rank.device)
+    chosen = ((steps + 0.5) * left / wanted).long().where(steps < wanted, -1)
+    return (rank[..., None] == chosen[..., None, :]).any(-1).flatten(1).float()
 
 
 def ask(engine: "Engine", call: Call, layer: int, module: nn.Module, bound: dict[str, Any]) -> None:
