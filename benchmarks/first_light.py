@@ -30,7 +30,7 @@ BEGIN, END = "<!-- figures -->", "<!-- /figures -->"
 
 
 def cells(seeds: int, depths: Iterable[int], rules: Iterable[str]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """What is run: the cells to be timed, and the others, seed by seed, so that an interrupted study is still paired."""
+    """What is run: the cells to be timed, and the others, seed by seed, so that what is interrupted is still paired."""
     names = ("deep_insert", "prepend", "ep_alm")
     timed = [{"recipe": name, "seed": 0} for name in names]
     others: list[dict[str, Any]] = [{"recipe": name, "seed": seed} for seed in range(1, seeds) for name in names]

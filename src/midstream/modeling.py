@@ -253,11 +253,11 @@ class MidstreamForCausalLM(PreTrainedModel, GenerationMixin):
         return sum((0.0 * parameter.sum() for connector in absent for parameter in connector.parameters()), 0.0)
 
     @torch.no_grad()
-    def generate(self, inputs: Tensor | None = None, read: ReadText | None = None, **kwargs: Any) -> Any:
+    def generate(self, inputs: Tensor | None = None, read: Any = None, **kwargs: Any) -> Any:
         """Hugging Face `generate`; media are encoded once, whatever the number of beams or steps.
 
         Args:
-            read: what `self.read` gave for the same text; the layers below the entry do not run again.
+            read: the `ReadText` that `self.read` gave for the same text; the layers below the entry do not run again.
 
         Raises:
             InputError: the text or its slots are not those that were read.
