@@ -1,0 +1,242 @@
+"""What training from cache saves on the clock, reading included.
+
+    python benchmarks/train_from_cache.py step --out benchmarks/cache_2core_cpu_2026-11-22.json
+    python benchmarks/train_from_cache.py recipe --out benchmarks/cache_2core_cpu_2026-11-22.json
+
+`step`: a whole training step (encoder, frozen LM, loss, gradients and AdamW on a linear connector) at the shapes of
+ViT-B/16 and OPT-125M with random weights, float32: without a cache at entry 0 and at L/2, from cached features, from
+cached states; and eP-ALM's one [CLS] per level. Logits are made for
+the 16 columns that are learnt, as `midstream train` does, and in one cell for all 64, as Transformers does. Cells take
+turns, ratios are taken within a round. Cached cells read
+their rows from shards on disk and collate them; uncached cells are given their pictures decoded, resized and in memory.
+Before anything is timed, the loss of every cached cell is compared with the uncached one's.
+
+`recipe`: `midstream train RECIPE` as a user runs it, one process after the other: without a cache, making it, finding
+it. Loss and accuracy say what half precision in the cache changes.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from itertools import cycle
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+from torch import Tensor
+from transformers import OPTConfig, PreTrainedModel, ViTConfig, ViTModel
+
+from midstream.cache.items import STATES, Item, collate, constants, entry_layer, split
+from midstream.cache.shards import CachedRows, write_shard
+from midstream.cost.measure import Run, interleaved, ratios, spread
+from midstream.cost.subjects import LEARNING_RATE, Bench, random_lm, twin
+from midstream.encoders import FeatureSpec
+from midstream.engine.skipping import known
+from midstream.learnt_columns import logits_only_at, loss, targets
+from midstream.modality import Modality
+from midstream.modeling import MidstreamForCausalLM
+from midstream.presets import deep_insert, ep_alm
+from midstream.processing import IGNORED
+from midstream.provenance import provenance
+from midstream.schedule import Schedule
+
+app = typer.Typer(add_completion=False)
+TARGET = 3.0
+DEPTH, HALF = 12, 6
+ROWS, TEXT, SLOT = 16, 64, 4
+EP_ALM, LEVELS = ep_alm(5, 10, 6), FeatureSpec((-6, -5, -4, -3, -2, -1), "cls", True)
+EVERYWHERE = "entry 0, none, logits of every column"
+READ_LAST = Schedule(HALF, readable=(DEPTH - 1,))
+"""Entry at L/2 whose tokens are only read in the last layer: nothing reads what would become of them there."""
+
+
+def models(pixels: int) -> tuple[PreTrainedModel, PreTrainedModel]:
+    """OPT-125M's and ViT-B/16's shapes, random weights."""
+    lm = random_lm(OPTConfig(), Bench())
+    return lm, ViTModel(ViTConfig(image_size=pixels), add_pooling_layer=False).eval()
+
+
+def rows(pixels: int) -> list[dict[str, Tensor]]:
+    """Batches of one row: a picture, 64 text tokens of which the last 16 are learnt."""
+    made = []
+    for _ in range(ROWS):
+        ids = torch.randint(3, 50000, (1, TEXT))
+        labels = ids.clone()
+        labels[:, :-16] = -100
+        media = {"image_slots": torch.full((1, 1), SLOT), "image_pixel_values": torch.randn(1, 1, 3, pixels, pixels)}
+        made.append({"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": labels, **media})
+    return made
+
+
+def joined(lm: Any, vit: Any, schedule: Schedule, features: FeatureSpec | None = None) -> MidstreamForCausalLM:
+    """A model of its own around shared weights, with the same connector each time."""
+    torch.manual_seed(0)
+    made = MidstreamForCausalLM.from_parts(twin(lm), image=Modality(vit, "linear", schedule, features))
+    made.train()
+    return made
+
+
+def on_disk(model: MidstreamForCausalLM, batches: Sequence[dict[str, Tensor]], states: bool, folder: Path) -> Any:
+    """The rows' constants as a shard, and how long a row took."""
+    started = time.perf_counter()
+    items: list[Item] = [item for batch in batches for item in split(constants(batch, model, states))]
+    write_shard(folder, 0, items, None, "benchmark")
+    return CachedRows(folder, len(items), len(items)), (time.perf_counter() - started) / len(items)
+
+
+def joint(batches: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Rows of equal shape as one batch."""
+    return {key: torch.cat([batch[key] for batch in batches]) for key in batches[0]}
+
+
+def loss_of(model: MidstreamForCausalLM, batch: dict[str, Tensor]) -> Tensor:
+    """From a batch to its loss, as `ConnectorTrainer` goes."""
+    labels, states = batch.pop("labels"), batch.pop(STATES, None)
+    with ExitStack() as stack:
+        stack.enter_context(logits_only_at(model.lm, targets(labels) != IGNORED))
+        if states is not None:
+            stack.enter_context(known(model.engine, model.lm, entry_layer(model), states))
+        return loss(model(**batch, use_cache=False), labels)
+
+
+def loss_of_all_logits(model: MidstreamForCausalLM, batch: dict[str, Tensor]) -> Tensor:
+    """The LM's own loss, which makes logits for every column."""
+    return model(**batch).loss
+
+
+def stepping(model: MidstreamForCausalLM, batches: Iterator[dict[str, Tensor]], of: Any = loss_of) -> Run:
+    """One training step on the next batch."""
+    optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=LEARNING_RATE)
+
+    def run() -> None:
+        of(model, next(batches)).backward()
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+
+    return run
+
+
+def measure(pixels: int, batch: int, rounds: int, folder: Path) -> dict[str, Any]:
+    """All cells of one picture size."""
+    lm, vit = models(pixels)
+    given = rows(pixels)
+    starts = range(0, ROWS, batch)
+    runs: dict[str, Run] = {}
+    facts: dict[str, Any] = {}
+    families = {
+        "entry 0": (deep_insert(0), None, ("none", "features")),
+        "entry 6": (deep_insert(HALF), None, ("none", "features", "states")),
+        "entry 6, read only in the last layer": (READ_LAST, None, ("none", "states")),
+        "eP-ALM": (EP_ALM, LEVELS, ("none", "features", "states")),
+    }
+    for name, (schedule, features, kinds) in families.items():
+        model = joined(lm, vit, schedule, features)
+        plain = [joint(given[start : start + batch]) for start in starts]
+        expected = loss_of(model, dict(plain[0])).item()
+        for kind in kinds:
+            batches = cycle(plain)
+            if kind != "none":
+                place = folder / f"{pixels} {name} {kind}"
+                place.mkdir()
+                stored, per_row = on_disk(model, given, kind == "states", place)
+                batches = (collate([stored[i] for i in range(s, s + batch)]) for s in cycle(starts))
+                found = loss_of(model, collate([stored[i] for i in range(batch)])).item()
+                facts[f"{name}, {kind}"] = {
+                    "loss_difference": abs(found - expected),
+                    "kB_per_row": sum(tensor.nbytes for tensor in stored[0].values()) / 1000,
+                    "seconds_to_make_a_row": round(per_row, 3),
+                }
+            runs[f"{name}, {kind}"] = stepping(joined(lm, vit, schedule, features), map(dict, batches))
+    everywhere = cycle(joint(given[start : start + batch]) for start in starts)
+    runs[EVERYWHERE] = stepping(joined(lm, vit, deep_insert(0)), everywhere, loss_of_all_logits)
+    seconds = interleaved(runs, rounds, report=lambda *told: typer.echo(told, err=True))
+    base = {name: "eP-ALM, none" if name.startswith("eP-ALM") else "entry 0, none" for name in runs}
+    return {
+        "patches": (pixels // 16) ** 2,
+        "batch": batch,
+        "text": TEXT,
+        "seconds": {name: spread(values) for name, values in seconds.items()},
+        "times_as_fast": {name: ratios(seconds, base[name], name) for name in runs},
+        "times_as_fast_as_with_all_logits": {name: ratios(seconds, EVERYWHERE, name) for name in runs},
+        "caches": facts,
+    }
+
+
+@app.command()
+def step(
+    out: Annotated[Path, typer.Option(help="Results, one JSON file; the other command's part of it is kept.")],
+    sizes: Annotated[str, typer.Option(help="Pixels per side and batch.")] = "224x4,384x2",
+    rounds: int = 7,
+) -> None:
+    """Time single steps."""
+    results = []
+    for size in sizes.split(","):
+        pixels, batch = map(int, size.split("x"))
+        with tempfile.TemporaryDirectory() as folder:
+            results.append(measure(pixels, batch, rounds, Path(folder)))
+    _keep(out, "step", {"cells": results, "target_states_over_entry_0": TARGET})
+
+
+@app.command()
+def recipe(
+    out: Annotated[Path, typer.Option(help="Results, one JSON file; the other command's part of it is kept.")],
+    name: str = "deep_insert",
+    threads: int = 2,
+    n: Annotated[int, typer.Option(help="Test questions.")] = 500,
+) -> None:
+    """Time whole runs of a recipe."""
+    cells = []
+    with tempfile.TemporaryDirectory() as folder:
+        for cache, precision, state in (
+            ("none", "exact", ""),
+            *(("features", "exact", state) for state in ("made", "found")),
+            *(("states", "exact", state) for state in ("made", "found")),
+            ("features", "bfloat16", "made"),
+            ("states", "bfloat16", "made"),
+        ):
+            model, kept = f"{folder}/{cache}-{precision}-{state}", f"{folder}/cache-{cache}-{precision}"
+            settings = ["--set", f"training.cache={cache}", "--set", f"training.cache_precision={precision}"]
+            place = ["--cache-dir", kept] if cache != "none" else []
+            started = time.perf_counter()
+            told = _midstream(["train", name, "--out", model, *settings, *place, "--json"], threads)
+            seconds = time.perf_counter() - started
+            scored = _midstream(["eval", model, "--split", "test", "--n", str(n), "--no-controls", "--json"], threads)
+            size = sum(path.stat().st_size for path in Path(kept).glob("*")) if place else 0
+            cells.append(
+                {
+                    "cache": cache,
+                    "precision": precision,
+                    "cache_was": state,
+                    "command_seconds": round(seconds, 1),
+                    **{key: told.get(key) for key in ("seconds", "cache_seconds", "loss")},
+                    "MB": round(size / 1e6, 1),
+                    "accuracy": scored["accuracy"],
+                }
+            )
+            typer.echo(cells[-1], err=True)
+    _keep(out, "recipe", {"recipe": name, "threads": threads, "cells": cells})
+
+
+def _midstream(arguments: list[str], threads: int) -> dict[str, Any]:
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
+    command = [sys.executable, "-m", "midstream", *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr[-2000:]}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def _keep(out: Path, part: str, result: dict[str, Any]) -> None:
+    found = json.loads(out.read_text()) if out.exists() else {}
+    facts = provenance(load_average=[round(value, 2) for value in os.getloadavg()])
+    out.write_text(json.dumps(found | {part: result | {"provenance": facts}}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    app()
