@@ -11,7 +11,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from midstream.compat.families import tiny_config
-from midstream.cost.ledger import Cost, Work, ledger
+from midstream.cost.costs import Cost
+from midstream.cost.ledger import Work, ledger
 from midstream.cost.parts import read_part
 from midstream.cost.shapes import LMShape, read_shape
 from midstream.errors import InputError
@@ -184,7 +185,16 @@ def test_saved_bytes_are_an_estimate_of_what_autograd_keeps(family: str) -> None
     assert not 0.8 < nothing_above_the_entry.saved_bytes / found < 1.1
 
 
+def test_logits_are_made_for_targets_only() -> None:
+    few, all_ = (on_paper("llama", deep_insert(3), targets=targets) for targets in (4, None))
+    spared = 2 * BATCH * (TEXT - 4) * shape("llama").head
+    assert (all_.forward - few.forward, all_.activation_gradients - few.activation_gradients) == (spared, spared)
+    assert few.prefill == all_.prefill and few.saved_bytes < all_.saved_bytes
+
+
 def test_bad_amounts_are_refused() -> None:
+    with pytest.raises(InputError, match=r"targets is 65; it must be one of 1\.\.64"):
+        Work(text=64, targets=65)
     for wrong in ({"batch": 0}, {"text": -3}):
         with pytest.raises(InputError, match="at least 1"):
             Work(**wrong)

@@ -36,6 +36,9 @@ def cost(
     text: Annotated[int, typer.Option(help="Text tokens of a row.")] = 64,
     slots: Annotated[int, typer.Option(help="Pictures of a row.")] = 1,
     batch: Annotated[int, typer.Option(help="Rows.")] = 1,
+    targets: Annotated[
+        int | None, typer.Option(help="Text tokens of a row that training learns.", show_default="all")
+    ] = None,
     dtype: Annotated[str, typer.Option(help=f"One of {', '.join(DTYPES)}.")] = "bfloat16",
     train_lm: Annotated[bool, typer.Option("--train-lm", help="Train the language model too.")] = False,
     layers: Annotated[bool, typer.Option("--layers", help="Show every layer.")] = False,
@@ -58,7 +61,9 @@ def cost(
     """
     with told(as_json, debug):
         quiet_bars()
-        found = _count(source, schedules, encoder, connector, (tokens, width), (text, slots, batch), dtype, train_lm)
+        found = _count(
+            source, schedules, encoder, connector, (tokens, width), (text, slots, batch, targets), dtype, train_lm
+        )
         if as_json:
             emit(found)
         else:
@@ -71,7 +76,7 @@ def _count(
     encoder: str | None,
     connector: str,
     features: tuple[int, int],
-    amounts: tuple[int, int, int],
+    amounts: tuple[int, int, int, int | None],
     dtype: str,
     train_lm: bool,
 ) -> dict[str, Any]:
@@ -84,10 +89,10 @@ def _count(
 
     if dtype not in DTYPES:
         raise InputError(f"dtype {dtype!r} is not one of {', '.join(DTYPES)}")
-    text, slots, batch = amounts
+    text, slots, batch, targets = amounts
     if slots < 1:
         raise InputError(f"slots is {slots}; it must be at least 1")
-    work, given = Work(batch, text, DTYPES[dtype], frozen=not train_lm), Given(*features)
+    work, given = Work(batch, text, DTYPES[dtype], frozen=not train_lm, targets=targets), Given(*features)
     found, senses, compared = chosen(source, schedules, connector, encoder)
     shape = read_shape(on_meta(found.lm))
     return {
@@ -95,7 +100,14 @@ def _count(
         "layers": len(shape.layers),
         "width": shape.width,
         "parameters": shape.parameters,
-        "work": {"batch": batch, "text": text, "slots": slots, "dtype": dtype, "lm_trained": train_lm},
+        "work": {
+            "batch": batch,
+            "text": text,
+            "slots": slots,
+            "targets": targets or text,
+            "dtype": dtype,
+            "lm_trained": train_lm,
+        },
         "schedules": compare(shape, senses, compared, work, given, slots),
         "provenance": provenance(),
     }
@@ -132,13 +144,13 @@ def _totals(rows: list[dict[str, Any]]) -> Any:
     for name in ("prefill", "decode", "training", "cache", "memory"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
-        share = row["against_entry_0"]
-        cells = [f"{amount(row[name])} {share[name]:.0%}" for name in ("prefill", "decode")]
+        share = row["against_entry_0"] | {"memory": _memory(row) / _memory(rows[0])}
         trained = bool(row["tokens"]) or bool(row["weight_gradients"])
-        cells.append(f"{amount(row['train'])} {share['train']:.0%}" if trained else "")
-        cells.append(f"{amount(row['kv_bytes'])}B {share['kv_bytes']:.0%}")
-        cells.append(f"{amount(_memory(row))}B {_memory(row) / _memory(rows[0]):.0%}" if trained else "")
-        table.add_row(row["schedule"], *cells)
+        sizes = {name: amount(row[name]) for name in ("prefill", "decode", "train")}
+        sizes |= {"kv_bytes": amount(row["kv_bytes"]) + "B", "memory": amount(_memory(row)) + "B"}
+        shown = [name for name in sizes if trained or name not in ("train", "memory")]
+        percent = {name: "" if row is rows[0] else f" {share[name]:.0%}" for name in shown}
+        table.add_row(row["schedule"], *(sizes[name] + percent[name] if name in shown else "" for name in sizes))
     return table
 
 

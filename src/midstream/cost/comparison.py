@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from midstream.cost.ledger import Cost, Work, ledger
+from midstream.cost.costs import Cost
+from midstream.cost.ledger import Work, ledger
 from midstream.cost.parts import Part, read_part
 from midstream.cost.shapes import LMShape
 from midstream.cost.sources import Sense, Source, find, find_config
