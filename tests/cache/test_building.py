@@ -167,6 +167,19 @@ def test_other_libraries_and_other_texts_are_another_cache(recipe: Any, tmp_path
         make(recipe, tmp_path / "cache", "features")
 
 
+def test_another_template_and_another_picture_are_another_cache(recipe: Any, tmp_path: Path) -> None:
+    model, processor = build(recipe)
+    rows = open_rows(recipe.data, "train")
+    cached(rows, model, processor, "features", tmp_path / "cache")
+    processor.tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }} - {% endfor %}"
+    with pytest.raises(InputError, match="made with processor"):
+        cached(rows, model, processor, "features", tmp_path / "cache")
+    picture = Path(rows[3]["messages"][0]["content"][0]["image"])
+    shutil.copy(rows[2]["messages"][0]["content"][0]["image"], picture)
+    with pytest.raises(InputError, match="made with data"):
+        make(recipe, tmp_path / "cache", "features")
+
+
 def test_the_control_features_know_no_schedule_and_no_language_model(recipe: Any, tmp_path: Path) -> None:
     first = make(recipe, tmp_path / "cache", "features")
     other = changed(recipe, modalities__image__schedule__layer=1, positions="shifted", training__lr=0.5)

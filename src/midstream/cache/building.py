@@ -107,13 +107,14 @@ def cached(
     everyone.wait_for_everyone()  # or a fast process's first shard would be missing from a slow one's list
     mine = todo[everyone.process_index :: everyone.num_processes]
     done = sum(len(plan.numbers(n)) for n in plan.shards if n not in mine)
+    note = f"{kind}, {_size(plan.rows * plan.bytes_per_row)} in all"
     for number in mine:
         items: list[Item] = []
         for batch in _batches(plan.numbers(number), batch_size):
             made = processor.training_batch([rows[i] for i in batch], COLUMNS)
             items += split(constants(made, model, kind == "states"))
             done += len(batch)
-            report("caching", done, plan.rows, kind)
+            report("caching", done, plan.rows, note)
         write_shard(folder, number, items, stored_as, digest(facts))
     everyone.wait_for_everyone()
     if everyone.is_main_process:
