@@ -156,7 +156,14 @@ def verdict(depth: dict[str, Any]) -> dict[str, Any]:
     """The figures that have a target."""
     half = depth["schedules"]["deep_insert:L/2"]["train"]
     later = [f"deep_insert:{share}" for share in ("L/4", "L/2", "3L/4")]
+    prefill = {name: row["prefill"]["ratio"]["median"] for name, row in depth["schedules"].items()}
+    text = prefill["text only"]
     return {
+        # what prefill would take if each layer below the entry took exactly what it takes in text alone
+        "prefill_if_only_layers_changed": {
+            name: 1 - share * (1 - text) for name, share in zip(later, (0.25, 0.5, 0.75), strict=True)
+        },
+        "prefill": {name: prefill[name] for name in later},
         "measured_over_ledger": {
             stage: {name: depth["schedules"][name][stage]["measured_over_ledger"] for name in later}
             for stage in ("prefill", "train")

@@ -76,6 +76,15 @@ def test_bench_has_every_figure(measured: dict[str, Any]) -> None:
     assert 0.5 < later["train"]["ledger_ratio"] < 0.7 and measured["weights"] > 100_000
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+def test_bench_on_cuda() -> None:
+    _, senses, _ = chosen("opt-125m", None)
+    setting = Bench(1, 8, device="cuda", dtype=torch.bfloat16)
+    found = bench(tiny_lm("llama").config, senses, {"later": {"image": deep_insert(3)}}, setting, 2, Given(24, 16))
+    assert found["schedules"]["later"]["train"]["peak_bytes"] > 0
+
+
 def test_schedules_share_weights_and_not_modules() -> None:
     lm = random_lm(tiny_lm("llama").config, Bench())
     other = twin(lm)
