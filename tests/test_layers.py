@@ -13,7 +13,7 @@ LAYERS = (
     ("presets", "pictures", "connectors", "encoders", "recipe", "pocket", "testing", "checkpoint"),
     ("engine",),
     ("configuration", "modality", "reuse"),
-    ("modeling",),
+    ("modeling", "retrofitting"),
     ("processing", "compat", "cost"),
     ("building", "data"),
     ("tasks", "smoke", "cache", "learnt_columns"),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         window,
     )
     from midstream.processing import MidstreamProcessor
+    from midstream.retrofitting import retrofit
     from midstream.schedule import Keep, Schedule, Write
 
 __version__ = "0.1.0"
@@ -33,6 +34,7 @@ _HOMES = {
     "MidstreamConfig": "configuration",
     "MidstreamForCausalLM": "modeling",
     "MidstreamProcessor": "processing",
+    "retrofit": "retrofitting",
     **dict.fromkeys(("Keep", "Schedule", "Write"), "schedule"),
     **dict.fromkeys(("deep_insert", "deepstack", "ep_alm", "fastv", "prepend", "pyramid_drop"), "presets"),
     **dict.fromkeys(("shortv", "soft_prompt", "vica", "vtw", "window"), "presets"),
@@ -53,6 +55,7 @@ __all__ = [
     "fastv",
     "prepend",
     "pyramid_drop",
+    "retrofit",
     "shortv",
     "soft_prompt",
     "vica",
