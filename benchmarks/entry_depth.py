@@ -2,10 +2,12 @@
 
     python benchmarks/entry_depth.py --out benchmarks/entry_depth_2core_cpu_2026-11-22.json
 
-Random weights of OPT-125M's shape in float32; time does not depend on them. Two parts:
+Random weights of OPT-125M's shape in float32; time does not depend on them. Three parts:
 
     depth   first token, next token, training step (frozen LM, linear connector) and memory at k = 0, L/4, L/2, 3L/4,
             and text alone, by `midstream bench`'s own function
+    speed   of one matrix product of the shape's FFN at the rows of a layer below and above the entry: what the machine
+            loses on few rows, whatever runs it, is no saving for anyone
     llava   LlavaForConditionalGeneration around the same LM, vision tower and projector weights, against Midstream at
             entry 0 and L/2: the same picture, text, labels and trained projector; logits and loss are compared first.
             LLaVA's code takes no OPT, so the LM is a Llama of the same depth, width and products (FFN of 2,048, gated)
@@ -148,6 +150,23 @@ def check(llava: Any, ours: Any, for_llava: Any, for_ours: Any, labels: Any) -> 
     return {"logits_differ_by": apart, "losses_differ_by": float((theirs.loss - own.loss).abs())}
 
 
+def speed(width: int, ffn: int, text: int, tokens: int, rounds: int) -> dict[str, float]:
+    """FLOP/s of a Linear from `width` to `ffn` at the rows of text alone and of text with tokens; medians.
+
+    Weights change from call to call, as they do from layer to layer, so that they come from memory and not from a cache.
+    """
+    layers = [nn.Linear(width, ffn) for _ in range(12)]
+    inputs = {rows: torch.randn(rows, width) for rows in (text, text + tokens)}
+
+    def run(rows: int) -> Any:
+        return lambda: [layer(inputs[rows]) for layer in layers]
+
+    with torch.no_grad():
+        seconds = interleaved({str(rows): run(rows) for rows in inputs}, rounds)
+    work = 2 * width * ffn * len(layers)
+    return {f"{rows} rows": work * rows / spread(seconds[str(rows)])["median"] for rows in inputs}
+
+
 def _told(stage: str, done: int, total: int, note: str) -> None:
     typer.echo(f"{stage} {done}/{total} {note}".rstrip(), err=True)
 
@@ -174,7 +193,7 @@ def verdict(depth: dict[str, Any]) -> dict[str, Any]:
 
 
 def main(
-    lm: Annotated[str, typer.Option(help="A known shape.")] = "opt-125m",
+    lm: Annotated[str, typer.Option(help="A shape of the OPT family.")] = "opt-125m",
     text: int = 64,
     tokens: int = 576,
     rounds: int = 11,
@@ -190,6 +209,7 @@ def main(
         given = Given(tokens, source.lm.hidden_size)
         result["depth"] = bench(source.lm, senses, compared, Bench(1, text), rounds, given, report=_told)
         result["reached"] = verdict(result["depth"])
+        result["speed"] = speed(source.lm.hidden_size, source.lm.ffn_dim, text, tokens, 5 * rounds)
     if llava:
         result["llava"] = side_by_side(text, rounds)
     result["provenance"] = provenance(seed=0)
