@@ -107,30 +107,30 @@ def _rank(media_BW: Tensor, count: int) -> Tensor:
     return text_BW.cumsum(1) - 1 + count - text_BW.sum(1, keepdim=True)
 
 
-def reads_of(given: object, columns: Columns, kinds: tuple[str, ...]) -> Mapping[str, Tensor] | None:
-    """Who reads whom among the items of a call, layer type -> (B, U, U), by masks that a model made for it.
+def masks_made(given: object, kinds: tuple[str, ...]) -> Mapping[str, Tensor]:
+    """The masks with a row for each column, (B, 1, W, past + W), that a model made by itself: layer type -> mask.
 
     Args:
-        given: a mask (B, 1, W, past + W) for all layers, or layer type -> mask; anything else says nothing.
+        given: one for all layers, or layer type -> mask; anything else is none.
         kinds: the layer types.
+    """
+    masks = given if isinstance(given, Mapping) else dict.fromkeys(kinds, given)
+    return {kind: mask for kind, mask in masks.items() if isinstance(mask, Tensor) and mask.dim() == 4}
+
+
+def reads_of(masks: Mapping[str, Tensor], columns: Columns) -> Mapping[str, Tensor] | None:
+    """Who reads whom among the items of a call, layer type -> (B, U, U), by masks that a model made for it.
 
     Returns:
         None when the masks let no column read a later one: they are causal, and the engine makes its own.
     """
-    masks = given if isinstance(given, Mapping) else dict.fromkeys(kinds, given)
-    width, items_BU = columns.media_BW.shape[1], columns.items
-    found: dict[str, Tensor] = {}
-    later = False
-    for kind, mask in masks.items():
-        if isinstance(mask, Tensor) and mask.dim() == 4:
-            block = mask[:, 0, :, -width:].expand(len(items_BU), -1, -1)
-            allowed = block if block.dtype == torch.bool else block >= 0
-            later = later or bool(allowed.triu(1).any())
-            found[kind] = allowed
-    if not later:
+    width, items = columns.media_BW.shape[1], columns.items
+    blocks = {kind: mask[:, 0, :, -width:].expand(len(items), -1, -1) for kind, mask in masks.items()}
+    allowed = {kind: block if block.dtype == torch.bool else block >= 0 for kind, block in blocks.items()}
+    if not any(bool(block.triu(1).any()) for block in allowed.values()):
         return None
-    rows, places = items_BU[:, :, None], items_BU[:, None]
+    rows, places = items[:, :, None], items[:, None]
     return {
-        kind: allowed.gather(1, rows.expand(-1, -1, width)).gather(2, places.expand(-1, items_BU.shape[1], -1))
-        for kind, allowed in found.items()
+        kind: block.gather(1, rows.expand(-1, -1, width)).gather(2, places.expand(-1, items.shape[1], -1))
+        for kind, block in allowed.items()
     }

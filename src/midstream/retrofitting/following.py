@@ -8,8 +8,6 @@ columns (zeros stand at media). So to the outside nothing has another length:
     `- outer.forward          _Watch: notes input_ids, the 2-D mask, and whether media came
        `- stack.forward       _Follow: split, Engine.run, put together
           `- stack.forward    the text alone; the engine's hooks let the media join and leave
-
-A cache counts merged columns for whoever asks it as `generate` does, without naming a layer.
 """
 
 import inspect
@@ -18,7 +16,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import update_wrapper
-from types import MethodType
 from typing import Any
 
 import torch
@@ -29,7 +26,8 @@ from midstream.engine import Cargo, Engine, Memory
 from midstream.engine.call import current
 from midstream.engine.outer import Outer
 from midstream.errors import InputError
-from midstream.retrofitting.columns import Columns, columns_of, reads_of
+from midstream.retrofitting.columns import Columns, columns_of, masks_made, reads_of
+from midstream.retrofitting.counting import count_merged, in_force, merged_mask, positions_of_items
 from midstream.retrofitting.parts import STACKED, Parts, parts_of, with_added
 from midstream.schedule import Schedule
 
@@ -71,8 +69,9 @@ def retrofit(vlm: PreTrainedModel, schedule: Schedule) -> Iterator[PreTrainedMod
         if engine.anatomy.stack is not parts.stack or not engine.anatomy.takes_positions:
             raise InputError(f"the text model of {family} is not a bare stack of layers that is told positions")
         with (
+            in_force() as number,
             _shadowed(parts.outer, lambda original: _Watch(original)),
-            _shadowed(parts.stack, lambda original: _Follow(original, parts, engine)),
+            _shadowed(parts.stack, lambda original: _Follow(original, parts, engine, number)),
         ):
             yield vlm
     finally:
@@ -130,8 +129,8 @@ class _Watch:
 class _Follow:
     """Stands in for the forward of the text model: its sequence is split and the engine runs it."""
 
-    def __init__(self, original: Callable[..., Any], parts: Parts, engine: Engine) -> None:
-        self.original, self.parts, self.engine = original, parts, engine
+    def __init__(self, original: Callable[..., Any], parts: Parts, engine: Engine, number: int) -> None:
+        self.original, self.parts, self.engine, self.number = original, parts, engine, number
         self.signature = inspect.signature(original)
         update_wrapper(self, original)
 
@@ -145,14 +144,14 @@ class _Follow:
         if merged_BWD is None or (media_BW is None and Memory.of(cache) is None):
             return self.original(*args, **kwargs)
         past = int(cache.get_seq_length()) if cache is not None else 0
-        mask_BK = _mask(seen.attention_mask, merged_BWD, past)
+        mask_BK = merged_mask(seen.attention_mask, merged_BWD, past)
         ids_BW = None if media_BW is None else seen.input_ids
         nowhere = torch.zeros_like(mask_BK[:, past:])
         columns = columns_of(nowhere if media_BW is None else media_BW, ids_BW, mask_BK[:, past:])
         output = self._run(given, columns, mask_BK, past)
         output.last_hidden_state = columns.merged(output.last_hidden_state)
         if output.past_key_values is not None:
-            _count_merged(output.past_key_values, past + merged_BWD.shape[1])
+            count_merged(output.past_key_values, past + merged_BWD.shape[1], self.number)
         return output
 
     def _media(self, seen: _Seen, merged_BWD: Tensor | None) -> Tensor | None:
@@ -173,8 +172,9 @@ class _Follow:
     def _run(self, given: dict[str, Any], columns: Columns, mask_BK: Tensor, past: int) -> Any:
         cache, engine, use_cache = given.get("past_key_values"), self.engine, given.get("use_cache")
         memory = Memory.of(cache)
-        reads = reads_of(given.get("attention_mask"), columns, engine.anatomy.kinds)
-        if memory is not None and reads is not None:
+        made = masks_made(given.get("attention_mask"), engine.anatomy.kinds)
+        reads = reads_of(made, columns)
+        if memory is not None and (reads is not None or (made and columns.holds_media)):
             raise InputError(
                 "the model reads parts of the prompt in both directions by masks of its own, which are made for a "
                 "cache without a schedule; give the whole prompt with an empty cache"
@@ -191,7 +191,7 @@ class _Follow:
             attention_mask=torch.cat([past_mask, text_mask], dim=1),
             past_key_values=cache,
             inputs_embeds=text_BTD,
-            outer=Outer(_positions(given, columns, past), columns.present_BT, reads),
+            outer=Outer(positions_of_items(given.get("position_ids"), columns, past), columns.present_BT, reads),
             use_cache=self.parts.stack.config.use_cache if use_cache is None else use_cache,
             **rest,
         )
@@ -208,43 +208,3 @@ class _Follow:
         filled = columns.filled_BSK
         slots_BS = torch.where(columns.slots_BS < 0, -1, columns.slots_BS + start)
         return {MEDIA: Cargo(slots_BS, torch.stack(levels, dim=2), None if bool(filled.all()) else filled)}
-
-
-def _mask(attention_mask: Any, merged_BWD: Tensor, past: int) -> Tensor:
-    """The padding mask over past and new merged columns, (B, past + W)."""
-    rows, width = merged_BWD.shape[:2]
-    if attention_mask is None:
-        return torch.ones(rows, past + width, dtype=torch.bool, device=merged_BWD.device)
-    if not isinstance(attention_mask, Tensor) or attention_mask.dim() != 2:
-        raise InputError(
-            "retrofit needs the 2-D attention_mask, from which it makes a mask for each layer; a compiled or static "
-            "cache makes its own, so generate without cache_implementation"
-        )
-    if attention_mask.shape[1] != past + width:
-        raise InputError(
-            f"attention_mask has {attention_mask.shape[1]} columns, but the cache holds {past} and {width} are new; "
-            f"it must cover both"
-        )
-    return attention_mask.bool()
-
-
-def _positions(given: dict[str, Any], columns: Columns, past: int) -> Tensor:
-    """The position ids of all items, (R, B, U), as the model made them."""
-    rows, width = columns.media_BW.shape
-    ids = given.get("position_ids")
-    if ids is None:
-        ids = torch.arange(past, past + width, device=columns.media_BW.device)[None]
-    ids_RBW = (ids if ids.dim() == 3 else ids[None])[..., -width:].expand(-1, rows, -1)
-    return ids_RBW.gather(2, columns.items.expand(len(ids_RBW), -1, -1))
-
-
-def _count_merged(cache: Any, columns: int) -> None:
-    """Let `cache` answer with merged columns when it is not asked for one layer."""
-    cache.midstream_surplus = columns - type(cache).get_seq_length(cache)
-    cache.get_seq_length = MethodType(_merged_length, cache)
-
-
-def _merged_length(cache: Any, layer_idx: int | None = None) -> int:
-    if layer_idx is not None:
-        return int(type(cache).get_seq_length(cache, layer_idx))
-    return int(type(cache).get_seq_length(cache)) + int(cache.midstream_surplus)
