@@ -153,7 +153,7 @@ def check(llava: Any, ours: Any, for_llava: Any, for_ours: Any, labels: Any) -> 
 def speed(width: int, ffn: int, text: int, tokens: int, rounds: int) -> dict[str, float]:
     """FLOP/s of a Linear from `width` to `ffn` at the rows of text alone and of text with tokens; medians.
 
-    Weights change from call to call, as they do from layer to layer, so that they come from memory and not from a cache.
+    Weights change from call to call, as they do from layer to layer, so that they come from memory.
     """
     layers = [nn.Linear(width, ffn) for _ in range(12)]
     inputs = {rows: torch.randn(rows, width) for rows in (text, text + tokens)}
