@@ -52,12 +52,12 @@ CASES: dict[str, Callable[[dict[str, Any]], dict[str, Modality]]] = {
     "shortv": _image(shortv((1, 3, 4))),
     "vica": _image(vica((0, 2, 4))),
     "fastv": _image(fastv(2, 0.5)),
-    "pyramid": _image(Schedule(1, 5, keeps=(Keep(2, 0.7, "norm"), Keep(4, 0.5, "even")), readable=(3,))),
+    "pyramid": _image(Schedule(1, 5, keeps=(Keep(2, 0.7, "even"), Keep(4, 0.5, "preview")), readable=(3,))),
     "two_readers": lambda connector: {
         "image": Modality(encoder("vit"), connector, shortv((2, 3))),
         "other": Modality(encoder("dinov2"), {"kind": "linear"}, Schedule(1, 5, parked=(2,), readable=(3,))),
     },
-    "own_slot": _image(Schedule(1, parked=(2,), reach="slot")),
+    "own_slot": _image(Schedule(1, parked=(2,), keeps=(Keep(4, 0.5, "norm"),), reach="slot")),
     "prompt_and_image": lambda connector: {
         "prompt": Modality("soft_prompt", {"kind": "soft_prompt", "tokens": 3}, soft_prompt()),
         "image": Modality(encoder("vit"), connector, deep_insert(3)),

@@ -174,6 +174,7 @@ def test_entering_at_0_is_prepending() -> None:
         ({"keeps": (Keep(1, 0.5, "norm"),)}, "a keep at layer 1"),
         ({"keeps": (Keep(2, 0.5),)}, "attention in layer 1"),
         ({"keeps": (Keep(5, 0.5),), "parked": (4,)}, "attention in layer 4"),
+        ({"keeps": (Keep(4, 0.5, "preview"),), "parked": (4,)}, "attention in layer 4"),
         ({"keeps": (Keep(4, 0.5, "luck"),)}, "'luck'"),
         ({"writes": (Write(2, 0, "add"),)}, "nothing to add to"),
         ({"writes": (Write(2), Write(3, 0, "mix"))}, "'mix'"),
@@ -182,6 +183,13 @@ def test_entering_at_0_is_prepending() -> None:
 def test_errors_of_routing_name_the_value(settings: dict[str, object], words: str) -> None:
     with pytest.raises(InputError, match=words):
         Schedule(2, **settings)  # type: ignore[arg-type]
+
+
+def test_nothing_can_be_previewed_before_the_first_layer() -> None:
+    with pytest.raises(InputError, match="layer 0 cannot go by preview"):
+        Schedule(0, keeps=(Keep(0, 0.5, "preview"),))
+    assert Schedule(2, keeps=(Keep(2, 0.5, "preview"),)).kept(2, 8) == 4
+    assert Schedule(2, keeps=(Keep(2, 0.5, "preview"),)).kept(2, 8, before=True) == 8
 
 
 @given(schedules())

@@ -85,8 +85,11 @@ def fastv(layer: int = 2, fraction: float = 0.5, by: Choice = "attention") -> Sc
     return Schedule(0, keeps=(Keep(layer, fraction, by),), name="fastv")
 
 
-def pyramid_drop(layers: tuple[int, ...] = (8, 16, 24), fraction: float = 0.5, by: Choice = "attention") -> Schedule:
-    """PyramidDrop (arXiv 2410.17247): at each of `layers` the `fraction` of what is left stays."""
+def pyramid_drop(layers: tuple[int, ...] = (8, 16, 24), fraction: float = 0.5, by: Choice = "preview") -> Schedule:
+    """PyramidDrop (arXiv 2410.17247): at each of `layers` the `fraction` of what is left stays.
+
+    The published code counts positions anew after each drop, which is the model's `positions="shifted"`.
+    """
     return Schedule(0, keeps=tuple(Keep(layer, fraction, by) for layer in layers), name="pyramid_drop")
 
 

@@ -20,7 +20,7 @@ from midstream.errors import InputError
 
 State = Literal["absent", "active", "readable", "parked"]
 Mode = Literal["replace", "add"]
-Choice = Literal["attention", "norm", "even", "random"]
+Choice = Literal["attention", "preview", "norm", "even", "random"]
 Reach = Literal["causal", "slot", "all"]
 
 SIGNS = {"absent": ".", "active": "#", "readable": "o", "parked": "_"}
@@ -47,12 +47,18 @@ class Keep:
     Args:
         fraction: of the tokens that are still there, in (0, 1].
         by: `attention`, those that the last text token attends to most in the layer before, mean over heads (FastV,
-            arXiv 2403.06764); `norm`, those with the longest hidden states; `even`, evenly spaced; `random`.
+            arXiv 2403.06764); `preview`, the same in this layer, as it would be if all stayed (PyramidDrop, arXiv
+            2410.17247); `norm`, those with the longest hidden states; `even`, evenly spaced; `random`.
     """
 
     layer: int
     fraction: float
     by: Choice = "attention"
+
+    @property
+    def looks_at(self) -> int | None:
+        """The layer whose attention decides, or None."""
+        return {"attention": self.layer - 1, "preview": self.layer}.get(self.by)
 
     def count(self, tokens: int) -> int:
         """How many of `tokens` stay."""
@@ -142,10 +148,15 @@ class Schedule:
                 raise InputError(f"keep fraction {keep.fraction} at layer {keep.layer} must be in (0, 1]")
             if not self.is_live(keep.layer):
                 raise InputError(f"a keep at layer {keep.layer}, but the tokens live in {self.enter}..{self._end()}")
-            if keep.by == "attention" and self.state(keep.layer - 1) not in ("active", "readable"):
+            if keep.looks_at is not None and self.state(keep.looks_at) not in ("active", "readable"):
                 raise InputError(
-                    f"the keep at layer {keep.layer} goes by the attention in layer {keep.layer - 1}, which does not "
+                    f"the keep at layer {keep.layer} goes by the attention in layer {keep.looks_at}, which does not "
                     f"see the tokens; keep by norm, even or random, or at a later layer"
+                )
+            if keep.by == "preview" and keep.layer == 0:
+                raise InputError(
+                    "a keep at layer 0 cannot go by preview: what lives there joins the embeddings, before any layer "
+                    "can be asked; keep by norm, even or random, or at layer 1"
                 )
 
     def _end(self) -> str:
@@ -170,12 +181,12 @@ class Schedule:
         """What is written at the input of `layer`, or None."""
         return next((write for write in self.writes if write.layer == layer), None)
 
-    def kept(self, layer: int, tokens: int) -> int:
-        """How many of the `tokens` of a slot are on board in `layer`."""
+    def kept(self, layer: int, tokens: int, before: bool = False) -> int:
+        """How many of the `tokens` of a slot are on board in `layer`; with `before`, ere any are dropped there."""
         if not self.is_live(layer):
             return 0
         for keep in self.keeps:
-            tokens = keep.count(tokens) if keep.layer <= layer else tokens
+            tokens = keep.count(tokens) if keep.layer < layer + (not before) else tokens
         return tokens
 
     def cuts(self, layer: int) -> int:

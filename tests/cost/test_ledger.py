@@ -18,7 +18,7 @@ from midstream.cost.shapes import LMShape, read_shape
 from midstream.errors import InputError
 from midstream.modality import Modality
 from midstream.modeling import MidstreamForCausalLM
-from midstream.presets import deep_insert, deepstack, fastv, prepend, shortv, vica, window
+from midstream.presets import deep_insert, deepstack, fastv, prepend, pyramid_drop, shortv, vica, window
 from midstream.schedule import Schedule
 from midstream.testing import tiny_encoder
 
@@ -116,6 +116,14 @@ def cases() -> list[tuple[str, str]]:
 def test_paper_agrees_with_the_counter_and_the_cache(family: str, name: str) -> None:
     wanted = counted(family, SCHEDULES[name])
     assert within(figures(on_paper(family, SCHEDULES[name])), wanted)
+
+
+@pytest.mark.parametrize("family", ["llama", "opt"])
+def test_a_preview_costs_the_keys_of_all_that_might_be_dropped(family: str) -> None:
+    schedule = pyramid_drop((2, 4), 0.5)
+    wanted = counted(family, schedule)
+    assert within(figures(on_paper(family, schedule)), wanted)
+    assert not within(figures(on_paper(family, pyramid_drop((2, 4), 0.5, "norm"))), wanted)
 
 
 @pytest.mark.parametrize("family", ["llama", "mixtral"])

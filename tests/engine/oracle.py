@@ -65,19 +65,24 @@ def text_logits(made: MidstreamForCausalLM, row: Row, allowed: Allowed | None = 
         places = positions(items, made.config.positions, live)
         hidden = hidden + made.lm.model.decoder.embed_positions.weight[places + 2]
     looked_at: Tensor | None = None
+
+    def through(layer: int, hidden: Tensor, state: Sequence[str]) -> tuple[Tensor, Tensor]:
+        seen = [state[i] in ("active", "readable") and i not in dropped for i in range(len(items))]
+        mask = opened(causal(seen, window_of(config, layer)), items, schedules, seen)
+        mask = mask if allowed is None else allowed(layer, mask)
+        WEIGHTS.clear()
+        after = step(made.lm, layer, hidden, positions(items, made.config.positions, seen), mask)
+        return after, WEIGHTS[0].mean(0)[items.index(Item(None, row.asking))]
+
     for layer in layers:
         if layer or config.model_type != "opt":
             hidden = write(hidden, items, tokens, schedules, layer)
-        dropped |= drops(hidden, items, schedules, layer, dropped, looked_at)
         state = ["active" if item.sense is None else schedules[item.sense].state(layer) for item in items]
-        seen = [state[i] in ("active", "readable") and i not in dropped for i in range(len(items))]
-        mask = opened(causal(seen, window_of(config, layer)), items, schedules, seen)
-        if allowed is not None:
-            mask = allowed(layer, mask)
-        before, places = hidden, positions(items, made.config.positions, seen)
-        WEIGHTS.clear()
-        hidden = step(made.lm, layer, hidden, places, mask)
-        looked_at = WEIGHTS[0].mean(0)[items.index(Item(None, row.asking))]
+        if is_previewed(schedules, layer):
+            looked_at = through(layer, hidden, state)[1]
+        dropped |= drops(hidden, items, schedules, layer, dropped, looked_at)
+        before = hidden
+        hidden, looked_at = through(layer, hidden, state)
         still = torch.tensor([is_still(s) for s in state])
         hidden = torch.where(still[:, None], before, hidden)
     text = torch.tensor([item.sense is None for item in items])
@@ -148,6 +153,11 @@ def is_still(state: str) -> bool:
     return state in ("readable", "parked")
 
 
+def is_previewed(schedules: Mapping[str, Schedule], layer: int) -> bool:
+    """Whether this layer's own attention decides what is dropped at its input; no case mixes that with another keep."""
+    return any(keep.layer == layer and keep.by == "preview" for one in schedules.values() for keep in one.keeps)
+
+
 def drops(
     hidden: Tensor,
     items: Sequence[Item],
@@ -166,7 +176,7 @@ def drops(
             if keep.by == "even":
                 stay = {places[int((i + 0.5) * len(places) / count)] for i in range(count)}
             else:
-                scores = looked_at if keep.by == "attention" else hidden.norm(dim=-1)
+                scores = looked_at if keep.by in ("attention", "preview") else hidden.norm(dim=-1)
                 stay = set(sorted(places, key=lambda i: -float(scores[i]))[:count])
             dropped |= set(places) - stay
     return dropped

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 import cases
+from midstream.engine.reading import CACHE_NAMES
 from midstream.modeling import MidstreamForCausalLM
 from midstream.schedule import Schedule
 
@@ -66,19 +67,24 @@ def _full_sequence(family: str, made: MidstreamForCausalLM, row: cases.Row) -> T
             still = torch.tensor([oracle.is_still(state) for state in states(layer - 1)])
             hidden = torch.where(still[:, None], before[-1], hidden)
             hidden = oracle.write(hidden, items, tokens, schedules, layer)
+        given |= {name: hidden[None], "attention_mask": mask(layer)}
+        if oracle.is_previewed(schedules, layer):
+            layers[layer].forward(**given | {one: None for one in CACHE_NAMES if one in given})
         looked_at = weights[-1].mean(0)[asking] if weights else None
         dropped |= oracle.drops(hidden, items, schedules, layer, dropped, looked_at)
+        before.append(hidden)
+        return given | {"attention_mask": mask(layer)}
+
+    def mask(layer: int) -> Tensor:
         seen = [s in ("active", "readable") and i not in dropped for i, s in enumerate(states(layer))]
         allowed = oracle.opened(oracle.causal(seen, oracle.window_of(lm.config, layer)), items, schedules, seen)
-        given["attention_mask"] = torch.zeros(1, 1, *allowed.shape).masked_fill(~allowed, torch.finfo().min)
-        before.append(hidden)
-        given[name] = hidden[None]
-        return given
+        return torch.zeros(1, 1, *allowed.shape).masked_fill(~allowed, torch.finfo().min)
 
     embedded = torch.zeros(len(items), lm.get_input_embeddings().weight.shape[1])
     embedded[text] = lm.get_input_embeddings()(torch.tensor(row.ids))
     embedded = oracle.write(embedded, items, tokens, schedules, 0)
-    with _watched(_layers(lm, made), change) as weights:
+    layers = _layers(lm, made)
+    with _watched(layers, change) as weights:
         return lm(inputs_embeds=embedded[None], position_ids=torch.arange(len(items))[None]).logits[0, text]
 
 

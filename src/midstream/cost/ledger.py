@@ -108,7 +108,7 @@ class _Seats:
     Args:
         rows: that pass the whole layer, text included.
         readable: that give keys and values only.
-        asked: keys whose attention is looked at, for a keep at the next layer; 0 when there is none.
+        asked: keys whose attention is looked at, for a keep at the next layer or at this one.
     """
 
     rows: int
@@ -121,9 +121,15 @@ def _seats(schedules: Mapping[str, Schedule], parts: Mapping[str, Part], layer: 
     for name, schedule in schedules.items():
         tokens[schedule.state(layer)] += parts[name].slots * schedule.kept(layer, parts[name].tokens)
     rows, readable = work.text + tokens["active"], tokens["readable"]
-    keeps = [keep for schedule in schedules.values() for keep in schedule.keeps]
-    asked = any(keep.layer == layer + 1 and keep.by == "attention" for keep in keeps)
-    return _Seats(rows, readable, rows + readable if asked else 0)
+    keeps = [keep for schedule in schedules.values() for keep in schedule.keeps if keep.looks_at == layer]
+    asked = rows + readable if any(keep.by == "attention" for keep in keeps) else 0
+    if any(keep.by == "preview" for keep in keeps):
+        asked += work.text + sum(
+            parts[name].slots * schedule.kept(layer, parts[name].tokens, before=True)
+            for name, schedule in schedules.items()
+            if schedule.state(layer) in ("active", "readable")
+        )
+    return _Seats(rows, readable, asked)
 
 
 def _layer(of: LayerShape, seats: _Seats, work: Work, backward: bool) -> LayerCost:

@@ -24,6 +24,7 @@ class Owner(Protocol):
 
     groups: tuple[Group, ...]
     seen: tuple[Group, ...]
+    previewed: Mapping[int, Group]
     union: Group
     positions: str
     traced: "Call | None"
@@ -99,7 +100,9 @@ class Call:
     ) -> None:
         self.owner, self.cargo, self.cache, self.outer = owner, cargo, cache, outer
         self.start = text_mask_BK.shape[1] - length
-        self.items = Items(text_mask_BK[:, self.start :], cargo, self.start, outer and outer.present_BT)
+        self.items = Items(
+            text_mask_BK[:, self.start :], cargo, self.start, None if outer is None else outer.present_BT
+        )
         self.aside: dict[int, Tensor] = {}
         self._asking_B = asking_B
         memory = Memory.of(cache)
@@ -182,7 +185,7 @@ class Call:
 
     def memory(self) -> Memory:
         """What the next call on the same cache needs."""
-        groups = {(), self.owner.union, self.owner.groups[0], *self.owner.seen}
+        groups = {(), self.owner.union, self.owner.groups[0], *self.owner.seen, *self.owner.previewed.values()}
         return Memory(self._text_mask_BK.shape[1], {group: self.mask(group) for group in groups})
 
 

@@ -53,7 +53,7 @@ def check_routing(anatomy: Anatomy, schedules: Mapping[str, Schedule]) -> None:
         InputError: tokens are to be read, or chosen by attention, in a layer without keys and values.
     """
     for name, schedule in schedules.items():
-        asked = {keep.layer - 1: "chosen by attention" for keep in schedule.keeps if keep.by == "attention"}
+        asked = {at: "chosen by attention" for keep in schedule.keeps if (at := keep.looks_at) is not None}
         for layer, what in (dict.fromkeys(schedule.readable, "read") | asked).items():
             if anatomy.kinds[layer] in UNCOUNTED:
                 raise InputError(
@@ -72,7 +72,7 @@ def check_call(anatomy: Anatomy, schedules: Mapping[str, Schedule], call: Call) 
     implementation = anatomy.config._attn_implementation
     for name in call.cargo:
         schedule = schedules[name]
-        asked = any(keep.by == "attention" for keep in schedule.keeps)
+        asked = any(keep.looks_at is not None for keep in schedule.keeps)
         rows = schedule.readable or asked or schedule.reach != "causal" or call.opens
         if rows and implementation not in IMPLEMENTATIONS:
             raise InputError(

@@ -9,7 +9,7 @@ Engine.run
    `- the head gives logits for each text column, and no others
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -24,7 +24,7 @@ from midstream.engine.masks import opened
 from midstream.engine.outer import Outer
 from midstream.engine.placement import Cargo, Group, Layout, positions_from_mask
 from midstream.engine.reading import spare_queries
-from midstream.engine.splicing import splice
+from midstream.engine.splicing import drop, splice
 from midstream.errors import InputError
 from midstream.schedule import Keep, Schedule
 
@@ -58,10 +58,17 @@ class Engine:
             for layer, group in enumerate(self.groups)
         )
         self.union: Group = tuple((name, 0) for name in self.schedules)  # in the order of each group: it breaks ties
-        self.asks: dict[int, tuple[str, ...]] = {
-            layer: names
-            for layer in range(depth - 1)
-            if (names := tuple(n for n in self.schedules if (k := self.keep_at(n, layer + 1)) and k.by == "attention"))
+        self.asks: dict[int, tuple[tuple[str, int], ...]] = {  # layer -> of what, and at which layer it is kept
+            layer: asked
+            for layer in range(depth)
+            if (asked := tuple((n, k.layer) for n, s in self.schedules.items() for k in s.keeps if k.looks_at == layer))
+        }
+        self.previewed: Mapping[int, Group] = {
+            layer: tuple(
+                m for m in self.undropped[layer] if self.schedules[m[0]].state(layer) in ("active", "readable")
+            )
+            for layer, asked in self.asks.items()
+            if layer in (of for _, of in asked)
         }
         self.counted = {layer: self.seen[layer] for layer in self.anatomy.counted}
         self.traced: Call | None = None
@@ -169,7 +176,7 @@ class Engine:
         if base and cargo:  # what lives in layer 0 is ordinary concatenation with the embeddings, for any LM
             if inputs_embeds is None:
                 inputs_embeds = self.anatomy.embedding(input_ids)
-            inputs_embeds, input_ids = splice(self, call, 0, inputs_embeds, ()), None
+            inputs_embeds, input_ids = drop(self, call, 0, splice(self, call, 0, inputs_embeds, ())), None
         if outer is not None:
             kwargs["position_ids"] = outer.positions(call.layout(base).items_BW)
         elif self.anatomy.takes_positions:

@@ -12,7 +12,7 @@ from midstream.engine.call import Call, current
 from midstream.engine.masks import rows_of
 from midstream.engine.placement import Group, gather_rows, weave
 from midstream.engine.reading import Readers, cache_name, keys_and_values
-from midstream.engine.splicing import ask, splice
+from midstream.engine.splicing import ask, drop, splice
 
 if TYPE_CHECKING:
     from midstream.engine.engine import Engine
@@ -42,8 +42,11 @@ class LayerHook:
         bound = dict(zip(arguments, args, strict=False)) | kwargs
         if call.cargo and self.rewrites:
             bound[name] = splice(self.engine, call, self.layer, bound[name], self.before)
+            if self.layer in self.engine.asks:
+                ask(self.engine, call, self.layer, module, bound, self.layer)
+            bound[name] = drop(self.engine, call, self.layer, bound[name])
         if call.cargo and self.layer in self.engine.asks:
-            ask(self.engine, call, self.layer, module, bound)
+            ask(self.engine, call, self.layer, module, bound, self.layer + 1)
         if call.cargo and self.active != self.group:
             hidden = call.aside[self.layer] = bound[name]
             sources = call.items.sources(call.layout(self.group), call.layout(self.active), ())

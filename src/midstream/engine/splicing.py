@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 def splice(engine: "Engine", call: Call, layer: int, hidden_BWD: Tensor, before: Group) -> Tensor:
-    """The hidden states on board at `layer`: what left is gone, what is fresh or rewritten is in place."""
-    whole, after = engine.undropped[layer], engine.groups[layer]
+    """The hidden states on board at `layer` ere any are dropped: what left is gone, what is new is in place."""
+    whole = engine.undropped[layer]
     writes = {
         name: write
-        for name, _ in after
+        for name, _ in whole
         if name in call.cargo and (write := engine.schedules[name].write_at(layer)) is not None
     }
     replaced = [name for name, write in writes.items() if write.mode == "replace"]
@@ -30,6 +30,12 @@ def splice(engine: "Engine", call: Call, layer: int, hidden_BWD: Tensor, before:
     for name, write in writes.items():
         if write.mode == "add":
             hidden_BWD = hidden_BWD + _in_place(call, name, write.level, whole).to(hidden_BWD.dtype)
+    return hidden_BWD
+
+
+def drop(engine: "Engine", call: Call, layer: int, hidden_BWD: Tensor) -> Tensor:
+    """The hidden states that stay on board at `layer`."""
+    whole, after = engine.undropped[layer], engine.groups[layer]
     if whole == after:
         return hidden_BWD
     for name, _ in after:
@@ -74,7 +80,7 @@ def _scores(
     """The higher, the sooner a token is kept, (B, S * K)."""
     first, last = call.items.ranges[name]
     places_BN = call.layout(group).places_BU[:, first:last].clamp(min=0)
-    if keep.by == "attention":
+    if keep.looks_at is not None:
         return call.noted(("asked", name, keep.layer))
     if keep.by == "norm":
         return hidden_BWD.float().norm(dim=-1).gather(1, places_BN)
@@ -89,14 +95,19 @@ def _scores(
     return (rank[..., None] == chosen[..., None, :]).any(-1).flatten(1).float()
 
 
-def ask(engine: "Engine", call: Call, layer: int, module: nn.Module, bound: dict[str, Any]) -> None:
-    """Note how much the asking text token attends to each token in this layer, for the keep at the next one."""
-    names = [name for name in engine.asks[layer] if name in call.cargo]
-    if not names or ("asked", names[0], layer + 1) in call:
+def ask(engine: "Engine", call: Call, layer: int, module: nn.Module, bound: dict[str, Any], of: int) -> None:
+    """Note how much the asking text token attends to each token in this layer, for the keeps at layer `of`.
+
+    That is the next layer, or this one before anything is dropped.
+    """
+    names = [name for name, kept_at in engine.asks[layer] if kept_at == of and name in call.cargo]
+    if not names or ("asked", names[0], of) in call:
         return
-    group = engine.seen[layer]
+    group, on_board = engine.seen[layer], engine.groups[layer]
+    if of == layer:
+        group, on_board = engine.previewed[layer], engine.undropped[layer]
     seen, argument = call.layout(group), engine.anatomy.arguments[layer][0]
-    hidden = gather_rows(bound[argument], call.items.sources(call.layout(engine.groups[layer]), seen, ()))
+    hidden = gather_rows(bound[argument], call.items.sources(call.layout(on_board), seen, ()))
     place_B1 = seen.places_BU.gather(1, call.asking()[:, None])
     with torch.no_grad():
         keys, values = keys_and_values(module, engine.stand_in(call, layer, bound, hidden, seen, group), seen.width)
@@ -107,4 +118,4 @@ def ask(engine: "Engine", call: Call, layer: int, module: nn.Module, bound: dict
     for name in names:
         first, last = call.items.ranges[name]
         scores = weights_BW.gather(1, seen.places_BU[:, first:last].clamp(min=0))
-        call.note(("asked", name, layer + 1), scores)
+        call.note(("asked", name, of), scores)

@@ -77,7 +77,7 @@ class PyramidDropSchedule(Settings):
     preset: Literal["pyramid_drop"]
     layers: tuple[PositiveInt, ...] = (8, 16, 24)
     fraction: Fraction = 0.5
-    by: Choice = "attention"
+    by: Choice = "preview"
 
 
 class ShortVSchedule(Settings):
