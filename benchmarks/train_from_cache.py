@@ -5,18 +5,19 @@
 
 `step`: a whole training step (encoder, frozen LM, loss, gradients and AdamW on a linear connector) at the shapes of
 ViT-B/16 and OPT-125M with random weights, float32: without a cache at entry 0 and at L/2, from cached features, from
-cached states; and eP-ALM's one [CLS] per level. Logits are made for
-the 16 columns that are learnt, as `midstream train` does, and in one cell for all 64, as Transformers does. Cells take
-turns, ratios are taken within a round. Cached cells read
-their rows from shards on disk and collate them; uncached cells are given their pictures decoded, resized and in memory.
-Before anything is timed, the loss of every cached cell is compared with the uncached one's.
+cached states; and eP-ALM's one [CLS] per level. Logits are made for the 16 columns that are learnt, as `midstream
+train` does, and in one cell for all 64, as Transformers does. Cells take turns, ratios are taken within a round. Cached
+cells read their rows from shards on disk and collate them; uncached cells are given their pictures decoded, resized and
+in memory. Before anything is timed, the loss of every cached cell is compared with the uncached one's.
 
 `recipe`: `midstream train RECIPE` as a user runs it, one process after the other: without a cache, making it, finding
-it. Loss and accuracy say what half precision in the cache changes.
+it. CPU seconds are those of all threads of the command, imports and loading included; they depend less than the clock
+on what else the machine does. Loss and accuracy say what half precision in the cache changes.
 """
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -51,15 +52,28 @@ TARGET = 3.0
 DEPTH, HALF = 12, 6
 ROWS, TEXT, SLOT = 16, 64, 4
 EP_ALM, LEVELS = ep_alm(5, 10, 6), FeatureSpec((-6, -5, -4, -3, -2, -1), "cls", True)
+RUNS = (
+    ("none", "exact", ""),
+    ("states", "exact", "made"),
+    ("states", "exact", "found"),
+    ("features", "exact", "made"),
+    ("features", "exact", "found"),
+    ("states", "bfloat16", "made"),
+    ("features", "bfloat16", "made"),
+)
+"""Cache, precision, and whether the run made the cache or found it."""
+
 EVERYWHERE = "entry 0, none, logits of every column"
 READ_LAST = Schedule(HALF, readable=(DEPTH - 1,))
 """Entry at L/2 whose tokens are only read in the last layer: nothing reads what would become of them there."""
 
 
-def models(pixels: int) -> tuple[PreTrainedModel, PreTrainedModel]:
-    """OPT-125M's and ViT-B/16's shapes, random weights."""
-    lm = random_lm(OPTConfig(), Bench())
-    return lm, ViTModel(ViTConfig(image_size=pixels), add_pooling_layer=False).eval()
+def models(pixels: int, tiny: bool = False) -> tuple[PreTrainedModel, PreTrainedModel]:
+    """OPT-125M's and ViT-B/16's shapes, random weights; `tiny` keeps their depths only."""
+    width = {"hidden_size": 24} if tiny else {}
+    lm = random_lm(OPTConfig(**width, **({"word_embed_proj_dim": 24, "ffn_dim": 48} if tiny else {})), Bench())
+    vit = ViTConfig(image_size=pixels, **width, **({"intermediate_size": 48} if tiny else {}))
+    return lm, ViTModel(vit, add_pooling_layer=False).eval()
 
 
 def rows(pixels: int) -> list[dict[str, Tensor]]:
@@ -122,9 +136,9 @@ def stepping(model: MidstreamForCausalLM, batches: Iterator[dict[str, Tensor]], 
     return run
 
 
-def measure(pixels: int, batch: int, rounds: int, folder: Path) -> dict[str, Any]:
+def measure(pixels: int, batch: int, rounds: int, folder: Path, tiny: bool = False) -> dict[str, Any]:
     """All cells of one picture size."""
-    lm, vit = models(pixels)
+    lm, vit = models(pixels, tiny)
     given = rows(pixels)
     starts = range(0, ROWS, batch)
     runs: dict[str, Run] = {}
@@ -173,13 +187,14 @@ def step(
     out: Annotated[Path, typer.Option(help="Results, one JSON file; the other command's part of it is kept.")],
     sizes: Annotated[str, typer.Option(help="Pixels per side and batch.")] = "224x4,384x2",
     rounds: int = 7,
+    tiny: Annotated[bool, typer.Option(help="Tiny widths, to try the script.")] = False,
 ) -> None:
     """Time single steps."""
     results = []
     for size in sizes.split(","):
         pixels, batch = map(int, size.split("x"))
         with tempfile.TemporaryDirectory() as folder:
-            results.append(measure(pixels, batch, rounds, Path(folder)))
+            results.append(measure(pixels, batch, rounds, Path(folder), tiny))
     _keep(out, "step", {"cells": results, "target_states_over_entry_0": TARGET})
 
 
@@ -187,49 +202,42 @@ def step(
 def recipe(
     out: Annotated[Path, typer.Option(help="Results, one JSON file; the other command's part of it is kept.")],
     name: str = "deep_insert",
-    threads: int = 2,
+    threads: int = 1,
     n: Annotated[int, typer.Option(help="Test questions.")] = 500,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Of the recipe; may be repeated.")] = None,
 ) -> None:
     """Time whole runs of a recipe."""
-    cells = []
+    given = [word for setting in settings or [] for word in ("--set", setting)]
+    cells: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
-        for cache, precision, state in (
-            ("none", "exact", ""),
-            *(("features", "exact", state) for state in ("made", "found")),
-            *(("states", "exact", state) for state in ("made", "found")),
-            ("features", "bfloat16", "made"),
-            ("states", "bfloat16", "made"),
-        ):
-            model, kept = f"{folder}/{cache}-{precision}-{state}", f"{folder}/cache-{cache}-{precision}"
-            settings = ["--set", f"training.cache={cache}", "--set", f"training.cache_precision={precision}"]
-            place = ["--cache-dir", kept] if cache != "none" else []
-            started = time.perf_counter()
-            told = _midstream(["train", name, "--out", model, *settings, *place, "--json"], threads)
-            seconds = time.perf_counter() - started
-            scored = _midstream(["eval", model, "--split", "test", "--n", str(n), "--no-controls", "--json"], threads)
-            size = sum(path.stat().st_size for path in Path(kept).glob("*")) if place else 0
-            cells.append(
-                {
-                    "cache": cache,
-                    "precision": precision,
-                    "cache_was": state,
-                    "command_seconds": round(seconds, 1),
-                    **{key: told.get(key) for key in ("seconds", "cache_seconds", "loss")},
-                    "MB": round(size / 1e6, 1),
-                    "accuracy": scored["accuracy"],
-                }
+        for cache, precision, state in RUNS:
+            model, kept = f"{folder}/{len(cells)}", f"{folder}/cache-{cache}-{precision}"
+            options = ["--set", f"training.cache={cache}", "--set", f"training.cache_precision={precision}"]
+            options += ["--cache-dir", kept] if cache != "none" else []
+            told, seconds, cpu = _midstream(["train", name, "--out", model, *given, *options, "--json"], threads)
+            scored, *_ = _midstream(
+                ["eval", model, "--split", "test", "--n", str(n), "--no-controls", "--json"], threads
             )
-            typer.echo(cells[-1], err=True)
-    _keep(out, "recipe", {"recipe": name, "threads": threads, "cells": cells})
+            cells.append({"cache": cache, "precision": precision, "cache_was": state})
+            cells[-1] |= {"command_seconds": round(seconds, 1), "command_cpu_seconds": round(cpu, 1)}
+            cells[-1] |= {key: told.get(key) for key in ("seconds", "cache_seconds", "loss")}
+            cells[-1] |= {"MB": round(sum(path.stat().st_size for path in Path(kept).glob("*")) / 1e6, 1)}
+            cells[-1] |= {"accuracy": scored["accuracy"]}
+            typer.echo(json.dumps(cells[-1]), err=True)
+            _keep(out, "recipe", {"recipe": name, "settings": settings or [], "threads": threads, "cells": cells})
 
 
-def _midstream(arguments: list[str], threads: int) -> dict[str, Any]:
+def _midstream(arguments: list[str], threads: int) -> tuple[dict[str, Any], float, float]:
+    """The last line of a command, its seconds on the clock and on all cores."""
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
     command = [sys.executable, "-m", "midstream", *arguments]
+    started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr[-2000:]}")
-    return json.loads(done.stdout.strip().splitlines()[-1])
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return json.loads(done.stdout.strip().splitlines()[-1]), time.perf_counter() - started, cpu
 
 
 def _keep(out: Path, part: str, result: dict[str, Any]) -> None:

@@ -117,6 +117,8 @@ def cached(
             report("caching", done, plan.rows, note)
         write_shard(folder, number, items, stored_as, digest(facts))
     everyone.wait_for_everyone()
+    if plan.missing():
+        raise InputError(f"processes do not share {folder}; choose a --cache-dir that all of them see")
     if everyone.is_main_process:
         for scratch in folder.glob(f"*{SCRATCH}"):  # of runs that were killed
             scratch.unlink(missing_ok=True)
