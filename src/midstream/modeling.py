@@ -22,7 +22,7 @@ from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, Gene
 
 from midstream.checkpoint import check_fingerprint, fingerprint, load_weights, save_weights, written_whole
 from midstream.configuration import MidstreamConfig, load_config, resolve
-from midstream.engine import Cargo, Engine, Memory, rerunnable
+from midstream.engine import Cargo, Engine, Memory, is_empty, rerunnable
 from midstream.errors import InputError
 from midstream.modality import LoadedModality, Modality, load_lm
 from midstream.reuse import ReadText, beginning_with, was_read
@@ -213,11 +213,13 @@ class MidstreamForCausalLM(PreTrainedModel, GenerationMixin):
         Raises:
             InputError: slots without media, media without slots, or a slot outside the text.
         """
+        if (own := kwargs.pop(self.engine.anatomy.cache_name or "", None)) is not None:
+            past_key_values = own  # under the LM's name for it
         media = self._pop_media(kwargs)
         text = input_ids if input_ids is not None else inputs_embeds
         if text is None:
             raise InputError("give input_ids or inputs_embeds; there is no text to read")
-        first = _is_first(past_key_values)
+        first = is_empty(past_key_values)
         cargo = self._load(media, text, attention_mask, first)
         extra: dict[str, Any] = {"labels": labels} if labels is not None else {}
         if asking_columns is None and labels is not None and self.engine.asks:
@@ -271,6 +273,8 @@ class MidstreamForCausalLM(PreTrainedModel, GenerationMixin):
             prompt = inputs if inputs is not None else kwargs.get("input_ids", kwargs.get("inputs_embeds"))
             if prompt is not None:
                 kwargs["asking_columns"] = _last_column(prompt, kwargs.get("attention_mask"))
+        if self.engine.anatomy.cache_name is None:
+            kwargs["use_cache"] = False
         with beginning_with(read):
             return super().generate(inputs, **kwargs)
 
@@ -299,7 +303,7 @@ class MidstreamForCausalLM(PreTrainedModel, GenerationMixin):
         **kwargs: Any,
     ) -> dict[str, Any]:
         """Keep the text columns that are new; media go with the first step, or with every step without a cache."""
-        memory = Memory.of(past_key_values)
+        memory = Memory.of(kwargs.get(self.engine.anatomy.cache_name or "", past_key_values))
         if is_first_iteration and memory and next_sequence_length is not None:
             # Transformers counted what layer 0 holds, which may be more than text
             text = input_ids if kwargs.get("inputs_embeds") is None else kwargs["inputs_embeds"]
@@ -319,6 +323,14 @@ class MidstreamForCausalLM(PreTrainedModel, GenerationMixin):
     def create_masks_for_generate(attention_mask: Tensor | None = None, **kwargs: Any) -> Tensor | None:
         """Leave the 2-D padding mask as it is: the engine makes masks layer by layer."""
         return attention_mask
+
+    def _prepare_cache_for_generation(self, settings: Any, model_kwargs: dict[str, Any], *args: Any) -> None:
+        """A cache under the LM's name for it; none where only the LM can make one."""
+        name = self.engine.anatomy.cache_name
+        if not self.engine.anatomy.makes_cache:
+            super()._prepare_cache_for_generation(settings, model_kwargs, *args)
+        if name not in (None, "past_key_values") and (made := model_kwargs.pop("past_key_values", None)) is not None:
+            model_kwargs[name] = made
 
     def _prepare_static_cache(self, *args: Any, max_cache_len: int, model_kwargs: dict[str, Any], **kwargs: Any) -> Any:
         """A static cache with room for the tokens beside the text."""
@@ -441,11 +453,6 @@ def _last_column(text: Tensor, attention_mask: Tensor | None) -> Tensor:
     if attention_mask is None:
         return torch.full((text.shape[0],), text.shape[1] - 1, device=text.device)
     return (attention_mask.bool() * torch.arange(attention_mask.shape[1], device=text.device)).argmax(1)
-
-
-def _is_first(cache: Any) -> bool:
-    """Whether this call begins a text: nothing is cached yet."""
-    return cache is None or (Memory.of(cache) is None and int(cache.get_seq_length()) == 0)
 
 
 for _auto in (AutoModelForCausalLM, AutoModelForImageTextToText):

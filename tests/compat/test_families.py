@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from midstream.compat.families import LARGEST, SPECIAL, families, tiny_config, tiny_model
+from midstream.compat.families import families, tiny_config, tiny_model
+from midstream.compat.recipes import LARGEST, SPECIAL
 from midstream.compat.run import check_family, run
 from midstream.engine import Engine
 from midstream.errors import InputError

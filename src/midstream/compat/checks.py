@@ -4,36 +4,17 @@ Numbers are the largest difference of two sets of logits, divided by the largest
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from midstream.compat.plain import beams_alone, cached_alone, no_worse
+from midstream.compat.result import FLOAT32, Result, difference
 from midstream.compat.scene import ROWS, Row, collate, join, last_changed, oracle
+from midstream.errors import InputError
 from midstream.modeling import MidstreamForCausalLM
-
-FLOAT32 = 1e-4
-"""For two computations of the same in float32 with other shapes; anything out of place gives 1e-2 and more."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """Outcome of one check: `value` must be at most `tolerance`; None means that the LM itself does not offer it."""
-
-    value: float | None
-    tolerance: float
-    note: str = ""
-
-    @property
-    def passed(self) -> bool:
-        """NaN does not pass."""
-        return self.value is None or self.value <= self.tolerance
-
-    def to_dict(self) -> dict[str, Any]:
-        """JSON-able."""
-        return asdict(self) | {"passed": self.passed}
 
 
 def run_checks(lm: PreTrainedModel) -> Iterator[tuple[str, Result]]:
@@ -46,11 +27,12 @@ def run_checks(lm: PreTrainedModel) -> Iterator[tuple[str, Result]]:
     yield "text_only", _text_only(lm, entries["middle"])
     for name, entry in entries.items():
         yield f"entry_{name}", _worst(_against_oracle, lm, {name: entry})
-    for check in (cached, padding, causality):
+    yield "cached", no_worse(_worst(cached, lm, entries), lambda: cached_alone(lm))
+    for check in (padding, causality):
         yield check.__name__, _worst(check, lm, entries)
     yield "heard", _heard(lm, entries)
     yield "checkpointing", _checkpointing(lm, entries["middle"])
-    yield "beams", _beams(lm, entries["middle"])
+    yield "beams", no_worse(_beams(lm, entries["middle"]), lambda: beams_alone(lm))
 
 
 def entry_layers(model: MidstreamForCausalLM) -> dict[str, int]:
@@ -62,7 +44,9 @@ def entry_layers(model: MidstreamForCausalLM) -> dict[str, int]:
 
 def cached(model: MidstreamForCausalLM, entry: int) -> Result:
     """A prompt read in one go, against its first columns and then one or two at a time on the cache."""
-    row = ROWS[0]
+    row, name = ROWS[0], model.engine.anatomy.cache_name
+    if name is None:
+        return Result(None, FLOAT32, "the LM keeps none")
     whole = _logits(model, collate((row,)))[0]
     inputs = collate((row,))
     inputs["input_ids"], inputs["attention_mask"] = inputs["input_ids"][:, :9], inputs["attention_mask"][:, :9]
@@ -74,15 +58,17 @@ def cached(model: MidstreamForCausalLM, entry: int) -> Result:
             step = model(
                 input_ids=new,
                 attention_mask=torch.ones(1, last, dtype=torch.long),
-                past_key_values=step.past_key_values,
                 use_cache=True,
+                **{name: step[name]},
             )
             parts.append(step.logits[0])
-    return Result(_difference(torch.cat(parts), whole), FLOAT32)
+    return Result(difference(torch.cat(parts), whole), FLOAT32)
 
 
 def padding(model: MidstreamForCausalLM, entry: int) -> Result:
     """Rows of several lengths in one batch, padded left and padded right, against each row alone."""
+    if not model.engine.anatomy.reads_padding:
+        return _padding_refused(model)
     alone = [_logits(model, collate((row,)))[0] for row in ROWS]
     worst = 0.0
     for side in ("left", "right"):
@@ -90,8 +76,17 @@ def padding(model: MidstreamForCausalLM, entry: int) -> Result:
         together = _logits(model, inputs)
         for index, expected in enumerate(alone):
             found = together[index][inputs["attention_mask"][index].bool()]
-            worst = _max(worst, _difference(found, expected))
+            worst = _max(worst, difference(found, expected))
     return Result(worst, FLOAT32)
+
+
+def _padding_refused(model: MidstreamForCausalLM) -> Result:
+    """An LM that ignores its padding mask must not be given padding."""
+    try:
+        _logits(model, collate(ROWS))
+    except InputError:
+        return Result(None, FLOAT32, "the LM ignores it; rows of several lengths are refused")
+    return Result(float("nan"), FLOAT32, "the LM ignores it, and rows of several lengths are not refused")
 
 
 def causality(model: MidstreamForCausalLM, entry: int) -> Result:
@@ -103,18 +98,15 @@ def causality(model: MidstreamForCausalLM, entry: int) -> Result:
     inputs["image_features"][:, 1] += 1.0
     later_picture = _logits(model, inputs)[0]
     second = rows[0].slots[1]
-    value = _max(_difference(before[:-1], later_text[:-1]), _difference(before[:second], later_picture[:second]))
+    value = _max(difference(before[:-1], later_text[:-1]), difference(before[:second], later_picture[:second]))
     return Result(value, 1e-5)
 
 
 def _text_only(lm: PreTrainedModel, entry: int) -> Result:
     """Text alone against the plain LM, not padded, and padded and told the same positions: not one bit may differ."""
     model = join(lm, entry)
-    single, padded = (
-        {name: inputs[name] for name in ("input_ids", "attention_mask")}
-        for inputs in (collate(ROWS[:1]), collate(ROWS))
-    )
-    del single["attention_mask"]
+    single = {"input_ids": collate(ROWS[:1])["input_ids"]}
+    padded = {name: collate(_batch(model))[name] for name in ("input_ids", "attention_mask")}
     positions = (padded["attention_mask"].cumsum(1) - 1).clamp(min=0) + model.engine.anatomy.first_position
     told = {"position_ids": positions} if model.engine.anatomy.takes_positions else {}
     with torch.no_grad():
@@ -128,7 +120,7 @@ def _against_oracle(model: MidstreamForCausalLM, entry: int) -> Result:
     """The engine against the plain LM over the merged sequence, overwritten at the entry layer."""
     row = ROWS[0]
     found = _logits(model, collate((row,)))[0]
-    return Result(_difference(found, oracle(model, row, entry)), FLOAT32)
+    return Result(difference(found, oracle(model, row, entry)), FLOAT32)
 
 
 def _heard(lm: PreTrainedModel, entries: dict[str, int]) -> Result:
@@ -139,7 +131,7 @@ def _heard(lm: PreTrainedModel, entries: dict[str, int]) -> Result:
         inputs = collate(ROWS[:1])
         before = _logits(model, inputs)[0]
         inputs["image_features"][:, 0] += 1.0
-        deaf += not _difference(before, _logits(model, inputs)[0]) > 10 * FLOAT32
+        deaf += not difference(before, _logits(model, inputs)[0]) > 10 * FLOAT32
         model.engine.detach()
     return Result(float(deaf), 0.0)
 
@@ -162,20 +154,37 @@ def _checkpointing(lm: PreTrainedModel, entry: int) -> Result:
 
 def _gradient(model: MidstreamForCausalLM) -> Tensor:
     model.zero_grad()
-    inputs = collate(ROWS)
+    inputs = collate(_batch(model))
     labels = inputs["input_ids"].masked_fill(inputs["attention_mask"] == 0, -100)
     model(**inputs, labels=labels).loss.backward()
     return torch.cat([parameter.grad.flatten() for parameter in model.parameters() if parameter.grad is not None])
 
 
 def _beams(lm: PreTrainedModel, entry: int) -> Result:
-    """Three beams over a padded batch, against each row alone: tokens that differ."""
+    """Three beams over a padded batch, against each row alone, and without a cache: tokens that differ."""
     model = join(lm, entry)
-    settings: dict[str, Any] = {"max_new_tokens": 4, "min_new_tokens": 4, "num_beams": 3, "do_sample": False}
-    together = model.generate(**collate(ROWS), **settings)[:, -4:]
-    alone = torch.cat([model.generate(**collate((row,)), **settings)[:, -4:] for row in ROWS])
+    rows, note = _batch(model), ""
+    try:
+        together = _three_beams(model, rows)
+    except ValueError as refusal:
+        if "cannot be reordered" not in str(refusal):
+            raise
+        together, note = _three_beams(model, rows, use_cache=False), "without a cache: the LM's cannot be reordered"
+    cached = {} if not note else {"use_cache": False}
+    alone = torch.cat([_three_beams(model, (row,), **cached) for row in rows])
+    differ = float((together != alone).sum() + (together[:1] != _three_beams(model, rows[:1], use_cache=False)).sum())
     model.engine.detach()
-    return Result(float((together != alone).sum()), 0.0)
+    return Result(differ, 0.0, note)
+
+
+def _three_beams(model: MidstreamForCausalLM, rows: tuple[Row, ...], **settings: Any) -> Tensor:
+    settings |= {"max_new_tokens": 4, "min_new_tokens": 4, "num_beams": 3, "do_sample": False}
+    return model.generate(**collate(rows), **settings)[:, -4:]
+
+
+def _batch(model: MidstreamForCausalLM) -> tuple[Row, ...]:
+    """Rows for one batch: of one length where the LM ignores padding."""
+    return ROWS if model.engine.anatomy.reads_padding else (ROWS[0], last_changed(ROWS[0]))
 
 
 def _worst(
@@ -188,7 +197,7 @@ def _worst(
         result = check(model, entry)
         model.engine.detach()
         if worst is None or not result.passed or (worst.passed and (result.value or 0) > (worst.value or 0)):
-            worst = Result(result.value, result.tolerance, f"entry {name}")
+            worst = Result(result.value, result.tolerance, result.note or f"entry {name}")
     assert worst is not None
     return worst
 
@@ -198,13 +207,6 @@ def _logits(model: MidstreamForCausalLM, inputs: dict[str, Tensor]) -> Tensor:
         return model(**inputs, use_cache=False).logits
 
 
-def _difference(found: Tensor, expected: Tensor) -> float:
-    return float((found - expected).abs().max() / expected.abs().max().clamp(min=1.0))
-
-
 def _max(a: float, b: float) -> float:
     """The larger; NaN wins, so that it is seen."""
     return a if a != a or a > b else b
-
-
-__all__ = ["FLOAT32", "ROWS", "Result", "Row", "run_checks"]

@@ -1,129 +1,15 @@
-"""Tiny-config recipes for every family that Transformers registers for causal LM. Data and its reading; runs nothing.
-
-A recipe is a config class shrunk by name: `STANDARD` lists the names that sizes go by, and each is set where the class
-declares it, in nested configs too. `SPECIAL` holds what a family needs beside that.
-"""
+"""Tiny random models of every family that Transformers registers for causal LM, by the recipes. Runs nothing."""
 
 import dataclasses
 from typing import Any, cast
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
+from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
+from midstream.compat.recipes import NOT_ALONE, SPECIAL, STANDARD, TEXT_ALONE
 from midstream.errors import InputError
-
-LARGEST = 4_000_000
-"""Parameters a tiny model may have."""
-
-STANDARD: dict[str, Any] = (
-    {"vocab_size": 99, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-    | dict.fromkeys(("num_hidden_layers", "n_layer", "n_layers", "num_layers", "decoder_layers"), 6)
-    | dict.fromkeys(("num_decoder_layers", "encoder_layers", "num_encoder_layers"), 6)
-    | dict.fromkeys(("num_key_value_heads",), 2)
-    | dict.fromkeys(("hidden_size", "n_embd", "d_model", "emb_dim", "embedding_size"), 32)
-    | dict.fromkeys(("num_attention_heads", "n_head", "n_heads", "num_heads", "attention_heads"), 4)
-    | dict.fromkeys(("decoder_attention_heads", "encoder_attention_heads", "index_n_heads"), 4)
-    | dict.fromkeys(("num_decoder_attention_heads", "num_encoder_attention_heads"), 4)
-    | dict.fromkeys(("head_dim", "v_head_dim", "qk_rope_head_dim", "qk_nope_head_dim", "index_head_dim"), 8)
-    | dict.fromkeys(("intermediate_size", "ffn_dim", "d_inner", "dff", "dim_ff", "n_inner", "ffn_hidden_size"), 64)
-    | dict.fromkeys(("decoder_ffn_dim", "encoder_ffn_dim", "dense_intermediate_size", "intermediate_size_mlp"), 64)
-    | dict.fromkeys(("moe_intermediate_size", "shared_expert_intermediate_size", "shared_intermediate_size"), 32)
-    | dict.fromkeys(("expert_ffn_hidden_size", "moe_shared_expert_intermediate_size"), 32)
-    | dict.fromkeys(("num_experts", "n_routed_experts", "num_local_experts", "moe_num_experts"), 4)
-    | dict.fromkeys(("num_experts_per_tok", "moe_topk", "moe_k"), 2)
-    | dict.fromkeys(("n_group", "topk_group", "first_k_dense_replace"), 1)
-    | dict.fromkeys(("q_lora_rank", "kv_lora_rank", "o_lora_rank"), 16)
-    | dict.fromkeys(("linear_num_key_heads", "linear_num_value_heads", "linear_num_heads"), 4)
-    | dict.fromkeys(("linear_key_head_dim", "linear_value_head_dim", "linear_head_dim", "rotary_dim"), 8)
-    | dict.fromkeys(("mamba_d_state", "state_size", "ssm_state_size"), 8)
-    | dict.fromkeys(("mamba_chunk_size", "chunk_size"), 8)
-    | dict.fromkeys(("max_position_embeddings", "n_positions", "max_target_positions", "max_seq_len"), 256)
-    | dict.fromkeys(("sliding_window", "attention_chunk_size", "window_size", "attention_window_size"), 8)
-    | dict.fromkeys(("image_size", "patch_size"), 16)
-    | dict.fromkeys(("sliding_window_size", "swa_head_dim", "swa_v_head_dim"), 8)
-)
-"""Names of sizes, and what they are set to in a config class that declares them."""
-
-ENCODER = {"is_decoder": True}
-"""Families that were made as encoders and are causal only when told so."""
-
-ROPE = {"rope_type": "default", "rope_theta": 10000.0}
-
-PER_LAYER = {"vocab_size_per_layer_input": 99, "hidden_size_per_layer_input": 8}
-
-INKLING = {"swa_num_attention_heads": 4, "swa_num_key_value_heads": 2, "swa_head_dim": 8, "d_rel": 4, "rel_extent": 32}
-
-INDEXER = {
-    "indexer_n_heads": 4,
-    "indexer_kv_heads": 1,
-    "indexer_head_dim": 8,
-    "indexer_budget": 8,
-    "indexer_compress_ratio": 2,
-}
-
-DOTS3 = dict.fromkeys(("swa_num_attention_heads", "swa_num_key_value_heads"), 4) | {
-    "swa_q_lora_rank": 16,
-    "swa_kv_lora_rank": 16,
-    "swa_head_dim": 16,
-    "swa_qk_nope_head_dim": 8,
-    "swa_v_head_dim": 8,
-    "num_key_value_heads": 4,
-}
-
-MAMBA2 = {"mamba_n_heads": 4, "mamba_d_head": 16, "mamba_expand": 2}
-
-SPECIAL: dict[str, dict[str, Any]] = {
-    "bamba": MAMBA2 | {"attn_layer_indices": [2, 5]},
-    "bert": ENCODER,
-    "bert-generation": ENCODER,
-    "big_bird": ENCODER | {"attention_type": "original_full"},
-    "bigbird_pegasus": {"attention_type": "original_full"},
-    "blt": {"encoder_hash_byte_group_vocab": 64},
-    "camembert": ENCODER,
-    "cohere_compass_text": {"rope_parameters": {"full_attention": ROPE, "sliding_attention": ROPE}},
-    "data2vec-text": ENCODER,
-    "dbrx": {"rope_parameters": ROPE, "attn_config": {"kv_n_heads": 2, "rope_theta": 10000.0}},
-    "dots1": {"n_shared_experts": 1},
-    "dots3_note": {"text_config": DOTS3},
-    "dots3_note_text": DOTS3,
-    "electra": ENCODER,
-    "ernie": ENCODER,
-    "falcon_h1": MAMBA2 | {"mamba_d_ssm": 64},
-    "gemma3": {"mm_tokens_per_image": 4},
-    "gemma3n_text": {"num_kv_shared_layers": 2, "layer_types": ["sliding_attention", "full_attention"] * 3} | PER_LAYER,
-    "gemma4": {"text_config": PER_LAYER},
-    "gemma4_assistant": {"text_config": {"hidden_size_per_layer_input": 0, "vocab_size_per_layer_input": 0}},
-    "gemma4_text": PER_LAYER,
-    "gpt_neo": {"attention_types": [[["global", "local"], 3]]},
-    "granitemoehybrid": MAMBA2 | {"layer_types": ["mamba", "mamba", "attention"] * 2},
-    "hrm_text": {"num_hidden_layers": 2},
-    "inkling2_text": INKLING,
-    "inkling_text": INKLING,
-    "lfm2_moe": {"layer_types": ["conv", "conv", "full_attention"] * 2},
-    "longcat_flash": {"zero_expert_num": 4},
-    "mamba2": {"num_heads": 4, "head_dim": 16, "expand": 2, "n_groups": 1},
-    "megatron-bert": ENCODER,
-    "moshi": {"audio_vocab_size": 99},
-    "qwen4_exp": {"text_config": INDEXER},
-    "qwen4_exp_text": INDEXER,
-    "reformer": ENCODER | {"axial_pos_embds": False, "attn_layers": ["local"] * 6},
-    "rembert": ENCODER | {"input_embedding_size": 16, "output_embedding_size": 32},
-    "roberta": ENCODER,
-    "roberta-prelayernorm": ENCODER,
-    "roc_bert": ENCODER
-    | {"pronunciation_embed_dim": 16, "pronunciation_vocab_size": 99, "shape_embed_dim": 16, "shape_vocab_size": 99},
-    "roformer": ENCODER,
-    "xlm-roberta": ENCODER,
-    "xlm-roberta-xl": ENCODER,
-    "xlstm": {"num_blocks": 6, "ffn_round_up_to_multiple_of": 8},
-    "xmod": ENCODER | {"default_language": "en_XX"},
-    "zamba": {"attn_layer_period": 3, "attn_layer_offset": 2, "num_hidden_layers": 9},
-    "zamba2": {"layers_block_type": ["mamba", "mamba", "hybrid"] * 2},
-    "zaya": {"num_experts_per_tok": 1, "router_hidden_size": 16},
-}
-"""What a family needs beside the standard names; nested configs by their own names."""
 
 
 def families() -> tuple[str, ...]:
@@ -135,24 +21,35 @@ def tiny_config(family: str) -> PreTrainedConfig:
     """A config of `family` that makes a model of at most `LARGEST` parameters.
 
     Raises:
-        InputError: Transformers has no such family.
+        InputError: Transformers has no such family, or it is no LM by itself.
     """
     if family not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         raise InputError(f"{family!r} is not in Transformers' causal-LM mapping of {len(families())} families")
-    special = SPECIAL.get(family, {})
-    return CONFIG_MAPPING[family](**_shrunk(CONFIG_MAPPING[family], special))
+    if family in NOT_ALONE:
+        raise InputError(f"{family} drafts for another model and reads that model's keys; it is no LM by itself")
+    family = TEXT_ALONE.get(family, family)
+    whole, special = CONFIG_MAPPING[family], SPECIAL.get(family, {})
+    wanted = MODEL_FOR_CAUSAL_LM_MAPPING[whole].config_class
+    for name in whole.sub_configs:
+        if wanted is not whole and _nested(whole, name) is wanted:  # the family's causal LM is its text decoder alone
+            return wanted(**_shrunk(wanted, special.get(name, {})))
+    return whole(**_shrunk(whole, special))
 
 
-def tiny_model(family: str, seed: int = 0) -> PreTrainedModel:
+def tiny_model(family: str, seed: int = 0, **options: Any) -> PreTrainedModel:
     """A random model of `family`, lively enough that what is misplaced shows, in eval mode and float32.
+
+    Args:
+        options: for Transformers' `from_config`, such as `attn_implementation`.
 
     Raises:
         InputError: Transformers has no such family.
     """
+    config = tiny_config(family)
+    model_class = MODEL_FOR_CAUSAL_LM_MAPPING[CONFIG_MAPPING[TEXT_ALONE.get(family, family)]]
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = AutoModelForCausalLM.from_config(tiny_config(family))
-        return lively(model.float().eval())
+        return lively(model_class._from_config(config, **options).float().eval())
 
 
 def lively(model: PreTrainedModel) -> PreTrainedModel:
@@ -173,11 +70,19 @@ def _shrunk(config_class: type[PreTrainedConfig], special: dict[str, Any]) -> di
     settings = {name: value for name, value in STANDARD.items() if name in names}
     if "kv_lora_rank" in names:  # latent attention has as many key heads as query heads
         settings["num_key_value_heads"] = settings["num_attention_heads"]
-    for name, nested in config_class.sub_configs.items():
-        if nested is AutoConfig:  # whatever the family takes when nothing is said
-            nested = type(getattr(config_class(), name))
+    for name in config_class.sub_configs:
+        nested = _nested(config_class, name)
         if dataclasses.is_dataclass(nested):
             settings[name] = _shrunk(cast(Any, nested), special.get(name, {})) | {
                 "model_type": cast(Any, nested).model_type
             }
     return settings | {name: value for name, value in special.items() if name not in config_class.sub_configs}
+
+
+def _nested(config_class: type[PreTrainedConfig], name: str) -> Any:
+    """The class of a nested config; where any may stand, the one that the family takes when nothing is said."""
+    nested = config_class.sub_configs[name]
+    if nested is not AutoConfig:
+        return nested
+    default = getattr(config_class, "sub_configs_defaults", {}).get(name)
+    return CONFIG_MAPPING[default.model_type] if default else type(getattr(config_class(), name))

@@ -3,6 +3,8 @@
 from collections import Counter
 from typing import Any
 
+from midstream.compat.recipes import LIMITS
+
 MEANING = {
     "text_only": "text without media gives the plain LM's logits, bit for bit",
     "entry_0": "tokens entering at layer 0 against the plain LM over the same embeddings",
@@ -13,7 +15,7 @@ MEANING = {
     "causality": "earlier logits when a later word or picture changes",
     "heard": "entry layers at which a changed picture changes nothing",
     "checkpointing": "gradients with layers recomputed in backward against those without",
-    "beams": "tokens of three beams, batched against one by one, that differ",
+    "beams": "tokens of three beams that differ: batched against one by one, and with a cache against without",
 }
 """Check -> what its number compares."""
 
@@ -45,24 +47,39 @@ def page(result: dict[str, Any], command: str) -> str:
     ]
     lines += [f"| {name} | {meaning} | {_tolerance(found, name)} |" for name, meaning in MEANING.items()]
     lines += ["", "Differences of logits are divided by the largest logit, or by 1 where that is smaller.", ""]
-    lines += ["## The families", "", "| family | status | largest difference | |", "|---|---|---|---|"]
-    lines += [f"| {family} | {entry['status']} | {_worst(entry)} | {_note(entry)} |" for family, entry in found.items()]
+    lines += ["## The families that pass", "", "| family | largest difference | |", "|---|---|---|"]
+    lines += [
+        f"| {family} | {_worst(entry)} | {_notes(family, entry)} |"
+        for family, entry in found.items()
+        if entry["status"] == "pass"
+    ]
+    lines += ["", "## The families that do not", "", "| family | status | reason |", "|---|---|---|"]
+    lines += [
+        f"| {family} | {entry['status']} | {_escaped(entry['reason'])} |"
+        for family, entry in found.items()
+        if entry["status"] != "pass"
+    ]
     return "\n".join(lines) + "\n"
 
 
 def _tolerance(found: dict[str, Any], check: str) -> str:
-    for entry in found.values():
-        if check in entry["checks"]:
-            return f"{entry['checks'][check]['tolerance']:g}"
-    return ""
+    tolerances = [entry["checks"][check]["tolerance"] for entry in found.values() if check in entry["checks"]]
+    return f"{min(tolerances):g}" if tolerances else ""
 
 
 def _worst(entry: dict[str, Any]) -> str:
     values = [check["value"] for check in entry["checks"].values() if check["value"] is not None]
-    return f"{max(values):.1e}" if values else ""
+    return f"{max(values):.1e}"
 
 
-def _note(entry: dict[str, Any]) -> str:
-    if entry["reason"]:
-        return entry["reason"].replace("|", "\\|")
-    return "; ".join(f"no {name}: {check['note']}" for name, check in entry["checks"].items() if check["value"] is None)
+def _notes(family: str, entry: dict[str, Any]) -> str:
+    """What the LM does not offer, where the plain LM misses as well, and which of the family's configs are refused."""
+    notes = [LIMITS[family]] if family in LIMITS else []
+    for name, check in entry["checks"].items():
+        if check["value"] is None or "plain LM" in check["note"]:
+            notes.append(f"{name}: {check['note']}")
+    return _escaped("; ".join(notes))
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|")

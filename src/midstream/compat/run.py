@@ -17,7 +17,8 @@ def check_family(family: str) -> dict[str, Any]:
     import torch
 
     from midstream.compat.checks import run_checks
-    from midstream.compat.families import LARGEST, tiny_model
+    from midstream.compat.families import tiny_model
+    from midstream.compat.recipes import LARGEST
 
     checks: dict[str, Any] = {}
     try:

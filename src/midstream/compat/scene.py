@@ -92,8 +92,9 @@ def oracle(model: MidstreamForCausalLM, row: Row, entry: int) -> Tensor:
     text = lm.get_input_embeddings()(inputs["input_ids"])
     merged = text.new_zeros(1, len(places) + len(text_places), text.shape[-1])
     merged[:, text_places] = text
-    if entry == 0:
+    if tokens.shape[-1] == merged.shape[-1]:  # what a layer reads of the embeddings once more (Zamba)
         merged[:, places] = tokens
+    if entry == 0:
         return _plain(lm, merged).logits[0, text_places]
     below: dict[str, Any] = {}
     anatomy = model.engine.anatomy

@@ -1,7 +1,8 @@
 """What makes an unmodified Hugging Face decoder follow the schedules: anatomy, placement, call, junctions, engine."""
 
+from midstream.engine.caching import is_empty
 from midstream.engine.call import Memory, rerunnable
 from midstream.engine.engine import Engine
 from midstream.engine.placement import Cargo
 
-__all__ = ["Cargo", "Engine", "Memory", "rerunnable"]
+__all__ = ["Cargo", "Engine", "Memory", "is_empty", "rerunnable"]

@@ -1,50 +1,15 @@
 """Finds the parts of any Hugging Face decoder that the engine needs. Reads the model, never changes it."""
 
 import inspect
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
 from torch import Tensor, nn
 from transformers import PreTrainedModel
-from transformers.masking_utils import (
-    LAYER_PATTERN_TO_MASK_FUNCTION_MAPPING,
-    create_causal_mask,
-    create_recurrent_attention_mask,
-    create_sliding_window_causal_mask,
-)
 
-from midstream.engine.ordinary import BLOCK_SPARSE, HIDDEN_STATES, ORDINARY
+from midstream.engine.kinds import KEEPS_ALL, MASKS, OTHER_MASKS, STATEFUL, TWO_MASKS, UNCOUNTED, kinds_of
+from midstream.engine.ordinary import CACHE_NAMES, HIDDEN_STATES, PECULIAR, special
 from midstream.errors import InputError
-
-
-def _no_mask(**_: Any) -> None:
-    return None
-
-
-Mask = Callable[..., Any]
-
-MASKS: dict[str, Mask] = {
-    **{kind: mask for kind, mask in LAYER_PATTERN_TO_MASK_FUNCTION_MAPPING.items() if callable(mask)},
-    "hybrid": create_causal_mask,
-    "hybrid_sliding": create_sliding_window_causal_mask,
-    "mlp": _no_mask,
-    "moe": _no_mask,
-}
-"""Layer type -> how Transformers builds its `attention_mask` from a 2-D padding mask."""
-
-OTHER_MASKS: dict[str, Mask] = {
-    "mamba_attention_mask": create_recurrent_attention_mask,
-    "conv_mask": create_recurrent_attention_mask,
-}
-"""Other arguments of a layer's forward that hold a mask, whatever the layer's type."""
-
-
-UNCOUNTED = frozenset(kind for kind, mask in MASKS.items() if mask in (create_recurrent_attention_mask, _no_mask))
-"""Layer types that keep a state or nothing: their cache has no length."""
-
-KEEPS_ALL = frozenset({"full_attention", "indexed_attention", "minimax_m3_sparse", "hybrid"})
-"""Layer types whose cache holds every key; the others that are counted keep a window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +28,10 @@ class Anatomy:
         first_position: the id of the first of them; RoBERTa and its kin count from behind the padding's.
         embedding: the input embedding.
         width: width of the hidden states.
+        cache_name: what the LM's forward and its output call the cache, or None for an LM that keeps none.
+        makes_cache: whether only the LM can make its cache, which is of a class of its own.
+        caches_per_layer: how many entries of the cache are a layer's.
+        reads_padding: whether the layers are told what is padding; without it, rows must be equally long everywhere.
     """
 
     stack: nn.Module
@@ -76,6 +45,10 @@ class Anatomy:
     first_position: int
     embedding: nn.Module
     width: int
+    cache_name: str | None = "past_key_values"
+    makes_cache: bool = False
+    caches_per_layer: int = 1
+    reads_padding: bool = True
 
     def width_at(self, layer: int) -> int:
         """Width of what enters at the input of `layer`: OPT-350M embeds into fewer dimensions than its layers have."""
@@ -86,6 +59,15 @@ class Anatomy:
     def counted(self) -> tuple[int, ...]:
         """The layers whose cache has a length."""
         return tuple(layer for layer, kind in enumerate(self.kinds) if kind not in UNCOUNTED)
+
+    def place_in_cache(self, layer: int) -> int:
+        """The first entry of the cache that is this layer's."""
+        return layer * self.caches_per_layer
+
+    @property
+    def stateful(self) -> bool:
+        """Whether some layer folds what it has read into a state, out of which padding cannot be masked later."""
+        return any(kind in STATEFUL for kind in self.kinds)
 
     def measured_layer(self, layer: int) -> int:
         """The layer by whose cache the stack sizes the mask of `layer`: the first that keeps all keys, or does not.
@@ -102,6 +84,8 @@ class Anatomy:
     ) -> dict[str, Any]:
         """The mask arguments of one layer for the sequence it sees, in the form its attention implementation wants."""
         mask_of = {"attention_mask": MASKS[self.kinds[layer]]} | OTHER_MASKS
+        if self.kinds[layer] == "hybrid" and "causal_mask" in self.arguments[layer]:
+            mask_of |= TWO_MASKS
         made = {
             name: make(
                 config=self.config,
@@ -109,7 +93,7 @@ class Anatomy:
                 attention_mask=mask_BK,
                 past_key_values=cache,
                 position_ids=positions_BW,
-                layer_idx=layer,
+                layer_idx=self.place_in_cache(layer),
             )
             for name, make in mask_of.items()
             if name in self.arguments[layer]
@@ -135,31 +119,39 @@ def dissect(lm: PreTrainedModel) -> Anatomy:
     family = type(lm).__name__
     config = lm.config.get_text_config(decoder=True)
     told = inspect.signature(lm.forward).parameters
-    if missing := [name for name in ("inputs_embeds", "past_key_values", "attention_mask") if name not in told]:
-        raise InputError(f"{family}.forward takes no {' and no '.join(missing)}, which the engine works through")
-    stack, layers = _layers(lm, getattr(config, "num_hidden_layers", None))
+    for module in lm.modules():
+        for attribute in PECULIAR.keys() & (set(dir(type(module))) | set(vars(module)) | set(module._modules)):
+            raise InputError(f"{family} {PECULIAR[attribute]}")
+    if "inputs_embeds" not in told:
+        raise InputError(f"{family}.forward takes no inputs_embeds, through which tokens join the first layer")
+    if not isinstance(lm.get_input_embeddings(), nn.Embedding):
+        raise InputError(f"{family} does not embed its text by one table, so a column is more than one word")
+    stack, layers = _layers(lm, config)
     if any(getattr(module, "is_decoder", True) is False for module in layers[0].modules()):
         raise InputError(f"{family} attends to later tokens; load it with is_decoder=True in its config")
-    kinds = _kinds(config, len(layers))
+    if getattr(config, "is_causal", True) is False:
+        raise InputError(f"{family} attends to later tokens (is_causal=False in its config)")
+    cache_name = next((name for name in CACHE_NAMES if name in told), None)
+    arguments = tuple(tuple(inspect.signature(layer.forward).parameters) for layer in layers)
+    reads_padding = all("attention_mask" in names for names in arguments)
+    kinds = kinds_of(config, len(layers))
+    if cache_name != "past_key_values" and getattr(config, "layer_types", None) is None and not reads_padding:
+        kinds = ("linear_attention",) * len(layers)
     if unknown := sorted(set(kinds) - set(MASKS)):
         raise InputError(f"{family} has layers of type {unknown}; the engine drives {sorted(MASKS)}")
-    arguments = tuple(tuple(inspect.signature(layer.forward).parameters) for layer in layers)
-    ordinary = ORDINARY | (BLOCK_SPARSE if getattr(config, "attention_type", None) == "original_full" else frozenset())
-    if special := sorted({name for names in arguments for name in names[1:]} - ordinary):
-        raise InputError(f"{family}'s layers also read {special}, which the engine cannot widen to more tokens")
-    if not all("attention_mask" in names for names in arguments):
+    if strange := sorted(set().union(*(special(names, config) for names in arguments))):
+        raise InputError(f"{family}'s layers also read {strange}, which the engine cannot widen to more tokens")
+    if not reads_padding and set(kinds) != {"linear_attention"}:
         raise InputError(f"{family}'s layers take no attention_mask, so the engine cannot widen it")
     if getattr(config, "alibi", False) and not hasattr(stack, "build_alibi_tensor"):
         raise InputError(f"{family} adds alibi biases inside its mask (alibi=True), which the engine cannot widen")
-    if skipped := getattr(config, "cross_attention_layers", None):
-        raise InputError(f"{family} skips its layers {list(skipped)} without an image; nothing can join there")
     if getattr(config, "num_kv_shared_layers", 0):
         raise InputError(f"{family} reuses keys of earlier layers (num_kv_shared_layers), which may see other tokens")
     rotaries = [child for child in stack.children() if _takes(child, "position_ids") and not list(child.parameters())]
     if any("position_embeddings" in names for names in arguments) and len(rotaries) > 1:
         raise InputError(f"{family} has {len(rotaries)} rotary modules beside its layers; the engine drives one")
-    takes_positions = "position_ids" in told
-    places = [child for child in stack.children() if _takes(child, "position_ids")]
+    takes_positions = _told_positions(told, stack)
+    places = [child for child in stack.children() if _takes(child, "position_ids") and child not in rotaries[:1]]
     return Anatomy(
         stack,
         layers,
@@ -172,17 +164,26 @@ def dissect(lm: PreTrainedModel) -> Anatomy:
         _first_position(lm),
         lm.get_input_embeddings(),
         config.hidden_size,
+        cache_name,
+        not type(lm)._supports_default_dynamic_cache(),
+        (getattr(config, "num_hidden_layers", None) or len(layers)) // len(layers),
+        reads_padding,
     )
 
 
-def _layers(lm: PreTrainedModel, count: int | None) -> tuple[nn.Module, tuple[nn.Module, ...]]:
+def _layers(lm: PreTrainedModel, config: Any) -> tuple[nn.Module, tuple[nn.Module, ...]]:
     """The list of decoder layers, and what holds it; towers for other modalities are not looked at."""
-    for part in (lm.get_decoder(), lm):
-        for module in part.modules() if isinstance(part, nn.Module) else ():
-            for child in module.children():
-                if isinstance(child, nn.ModuleList) and len(child) == count and _is_decoder_layer(child[0]):
-                    return module, tuple(child)
-    raise InputError(f"{type(lm).__name__} has no list of {count} decoder layers that the engine can find")
+    counts = [getattr(config, name, None) for name in ("num_hidden_layers", "num_layers")]
+    for count in filter(None, counts):  # LongCat counts two attentions a layer
+        for part in (lm.get_decoder(), lm):
+            for module in part.modules() if isinstance(part, nn.Module) else ():
+                for child in module.children():
+                    if isinstance(child, nn.ModuleList) and len(child) == count and _is_decoder_layer(child[0]):
+                        return module, tuple(child)
+    raise InputError(
+        f"{type(lm).__name__} has no list of decoder layers (num_hidden_layers={counts[0]}) that each take the hidden "
+        f"states first"
+    )
 
 
 def _is_decoder_layer(module: nn.Module) -> bool:
@@ -193,17 +194,12 @@ def _takes(module: nn.Module, name: str) -> bool:
     return name in inspect.signature(module.forward).parameters
 
 
+def _told_positions(told: Any, stack: nn.Module) -> bool:
+    """Whether the LM's forward takes position ids, by name or handed through to its stack."""
+    through = any(parameter.kind is parameter.VAR_KEYWORD for parameter in told.values())
+    return "position_ids" in told or (through and _takes(stack, "position_ids"))
+
+
 def _first_position(lm: PreTrainedModel) -> int:
     counts_behind = [module for module in lm.modules() if hasattr(module, "create_position_ids_from_input_ids")]
     return counts_behind[0].padding_idx + 1 if counts_behind else 0
-
-
-def _kinds(config: Any, layers: int) -> tuple[str, ...]:
-    """The type of each layer, by the rules of Transformers' own `create_masks_for_generate`."""
-    if (kinds := getattr(config, "layer_types", None)) is not None:
-        return tuple(kinds)
-    if getattr(config, "sliding_window", None) is not None:
-        return ("sliding_attention",) * layers
-    if getattr(config, "attention_chunk_size", None) is not None:
-        return ("chunked_attention",) * layers
-    return ("full_attention",) * layers

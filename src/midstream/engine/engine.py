@@ -14,17 +14,20 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel
+from transformers import PreTrainedModel
 
 from midstream.engine.anatomy import Anatomy, dissect
+from midstream.engine.caching import fresh, named, returned, text_in, told_padding
 from midstream.engine.call import POSITION_RULES, Call, Memory, underway
 from midstream.engine.checks import check_call, check_routing, check_slots, text_mask
 from midstream.engine.junctions import LayerHook, PlaceHook, PutBack, TakeOut
+from midstream.engine.limits import check_layers, check_padding
 from midstream.engine.masks import opened
 from midstream.engine.outer import Outer
 from midstream.engine.placement import Cargo, Group, Layout, positions_from_mask
 from midstream.engine.reading import spare_queries
 from midstream.engine.splicing import drop, splice
+from midstream.engine.witness import Witness
 from midstream.errors import InputError
 from midstream.schedule import Keep, Schedule
 
@@ -49,6 +52,7 @@ class Engine:
         depth = len(self.anatomy.layers)
         self.schedules = {name: schedule.validate(depth, name) for name, schedule in schedules.items()}
         check_routing(self.anatomy, self.schedules)
+        check_layers(self.anatomy, self.schedules)
         self.positions = positions
         self.groups = self._groups("active", "readable", "parked")
         self.seen = self._groups("active", "readable")
@@ -70,7 +74,8 @@ class Engine:
             for layer, asked in self.asks.items()
             if layer in (of for _, of in asked)
         }
-        self.counted = {layer: self.seen[layer] for layer in self.anatomy.counted}
+        self.counted = {self.anatomy.place_in_cache(layer): self.seen[layer] for layer in self.anatomy.counted}
+        self.witness = Witness(self.anatomy, self.groups[0])
         self.traced: Call | None = None
         self._handles: list[Any] = []
         self._attach()
@@ -146,6 +151,8 @@ class Engine:
         """
         if not isinstance(kwargs.get("logits_to_keep"), Tensor) and not kwargs.get("logits_to_keep"):
             kwargs.pop("logits_to_keep", None)  # the default; not every LM knows the word
+        if self.anatomy.cache_name is None:
+            kwargs.pop("use_cache", None)
         text = input_ids if input_ids is not None else inputs_embeds
         assert text is not None, "the LM needs input_ids or inputs_embeds"
         memory = Memory.of(past_key_values)
@@ -154,24 +161,27 @@ class Engine:
                 position_ids = self._text_positions(text, attention_mask, past_key_values)
             if position_ids is not None:
                 kwargs["position_ids"] = position_ids
+            if self.anatomy.reads_padding:
+                kwargs["attention_mask"] = attention_mask
             return lm(
                 input_ids=input_ids,
                 inputs_embeds=inputs_embeds,
-                attention_mask=attention_mask,
-                past_key_values=past_key_values,
+                **named(self.anatomy, past_key_values),
                 **kwargs,
             )
         if memory and not torch.compiler.is_compiling():
             memory = memory.in_step_with(past_key_values, self.counted)
             memory.attach(past_key_values)
-        past = memory.text_length if memory else int(past_key_values.get_seq_length()) if past_key_values else 0
+        past = memory.text_length if memory else text_in(past_key_values, attention_mask, text.shape[1])
         mask_BK = text_mask(attention_mask, text, past)
         if kwargs.get("use_cache") and past_key_values is None:
-            past_key_values = DynamicCache(config=self.anatomy.config)
+            past_key_values = fresh(self.anatomy)
         if not torch.compiler.is_compiling():
             check_slots(cargo, mask_BK)
         call = Call(self, cargo, mask_BK, text.shape[1], past_key_values, asking_columns, outer)
         check_call(self.anatomy, self.schedules, call)
+        if self.anatomy.stateful and not torch.compiler.is_compiling():
+            check_padding(self.anatomy, call, self.groups, kwargs.get("use_cache") is not False)
         base = self.groups[0]
         if base and cargo:  # what lives in layer 0 is ordinary concatenation with the embeddings, for any LM
             if inputs_embeds is None:
@@ -185,12 +195,13 @@ class Engine:
             output = lm(
                 input_ids=input_ids,
                 inputs_embeds=inputs_embeds,
-                attention_mask=call.mask(base),
-                past_key_values=past_key_values,
+                **told_padding(self.anatomy, call.mask(base), call.layout(base).width),
+                **named(self.anatomy, past_key_values),
                 **kwargs,
             )
-        if past_key_values is not None:
-            call.memory().attach(past_key_values)
+        kept = returned(self.anatomy, output) if past_key_values is None else past_key_values
+        if kept is not None:
+            call.memory().attach(kept)
         return output
 
     def masks(self, call: Call, layer: int, hidden: Tensor) -> dict[str, Any]:

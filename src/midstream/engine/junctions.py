@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from midstream.engine.call import Call, current
 from midstream.engine.masks import rows_of
+from midstream.engine.ordinary import EMBEDDINGS
 from midstream.engine.placement import Group, gather_rows, weave
 from midstream.engine.reading import Readers, cache_name, keys_and_values
 from midstream.engine.splicing import ask, drop, splice
@@ -73,7 +74,14 @@ class LayerHook:
         anatomy, active, seen = self.engine.anatomy, self.active, self.seen
         kind = anatomy.kinds[self.layer]
         positions = call.positions(active, among=seen)
+        given = bound.get("attention_mask")
+        self.engine.witness.compare(call, self.layer, given, hidden)
         bound |= call.once((active, seen, "masks", kind), lambda: self._masks(call, hidden))
+        made = bound.get("attention_mask")
+        if isinstance(made, Tensor) and getattr(given, "dtype", None) == torch.bool != made.dtype:
+            bound["attention_mask"] = made.bool()  # MPT: true where nothing may be read
+        for name in EMBEDDINGS & bound.keys():
+            bound[name] = self._embeddings(call, bound[name])
         if "position_ids" in bound:
             bound["position_ids"] = positions
         if bound.get("position_embeddings") is not None:
@@ -81,6 +89,13 @@ class LayerHook:
                 (active, seen, "rotary", kind),
                 lambda: anatomy.rotary_embeddings(kind, hidden, call.rotary_of(call.layout(active).items_BW, seen)),
             )
+
+    def _embeddings(self, call: Call, text_BWD: Tensor) -> Tensor:
+        """The input embeddings of what is active here; a token's is what it enters with."""
+        fresh = [name for name, _ in self.active if name in call.cargo and (name, 0) not in self.base]
+        tokens = [call.cargo[name].level(0).to(text_BWD.dtype) for name in fresh]
+        sources = call.items.sources(call.layout(self.base), call.layout(self.active), fresh)
+        return gather_rows(torch.cat([text_BWD, *tokens], dim=1), sources)
 
     def _masks(self, call: Call, hidden: Tensor) -> dict[str, Any]:
         masks = self.engine.masks(call, self.layer, hidden)
@@ -145,7 +160,7 @@ class TakeOut:
         if call is None or self.on_board == self.wanted or not call.cargo:
             return None
         sources = call.items.sources(call.layout(self.on_board), call.layout(self.wanted), ())
-        if not isinstance(output, Tensor | tuple):
+        if not isinstance(output, Tensor | tuple | list):
             output.last_hidden_state = gather_rows(output.last_hidden_state, sources)
             return output
         return _first_changed(output, lambda hidden: gather_rows(hidden, sources))
