@@ -255,6 +255,8 @@ def test_what_is_not_constant_is_refused_with_the_reason(recipe: Any, tmp_path: 
         make(changed(recipe, modalities__prompt=soft), folder)
     with pytest.raises(InputError, match=r"a stream: .*--cache none"):
         make(recipe, folder, rows=iter(open_rows(recipe.data, "train")))
+    with pytest.raises(InputError, match="no rows"):
+        cached([], *build(recipe), "features", folder)
     model, _ = build(recipe)
     model.engine.anatomy.layers[1].mlp.up_proj.weight.requires_grad_(True)  # what LoRA does to a layer
     with pytest.raises(InputError, match=r"mlp.up_proj.weight in layer 1 is trained, .* entry layer 2"):

@@ -21,6 +21,8 @@ def check_constant(rows: Any, model: MidstreamForCausalLM, kind: Kind) -> None:
             "the data are a stream: their rows have no number to be found by in the next epoch; "
             "train with --cache none, or save the rows to disk first"
         )
+    if not len(rows):
+        raise InputError("there is nothing to cache: the data have no rows")
     for name, part in model.modalities.items():
         if part.encoder is not None and _trained(part.encoder):
             raise InputError(f"the {name} encoder is trained, so its features change with every step; use --cache none")
