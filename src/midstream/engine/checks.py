@@ -9,8 +9,15 @@ from midstream.engine.anatomy import UNCOUNTED, Anatomy
 from midstream.engine.call import Call
 from midstream.engine.masks import IMPLEMENTATIONS
 from midstream.engine.placement import Cargo
+from midstream.engine.reading import CACHE_NAMES
 from midstream.errors import InputError
 from midstream.schedule import Schedule
+
+KEYS_ALONE = frozenset({"full_attention", "sliding_attention", "chunked_attention"})
+"""Layer types that keep keys and values of a token and nothing else: no index of keys, no state of a convolution."""
+
+OWN_WINDOW = "local"
+"""`attention_type` of a module that reads a window which the mask does not tell of (GPT-Neo)."""
 
 
 def text_mask(attention_mask: Tensor | None, text: Tensor, past: int) -> Tensor:
@@ -50,16 +57,30 @@ def check_routing(anatomy: Anatomy, schedules: Mapping[str, Schedule]) -> None:
     """Refuse what a layer cannot do.
 
     Raises:
-        InputError: tokens are to be read, or chosen by attention, in a layer without keys and values.
+        InputError: tokens are to be read, or chosen by attention, in a layer whose keys cannot be had alone.
     """
     for name, schedule in schedules.items():
         asked = {at: "chosen by attention" for keep in schedule.keeps if (at := keep.looks_at) is not None}
         for layer, what in (dict.fromkeys(schedule.readable, "read") | asked).items():
-            if anatomy.kinds[layer] in UNCOUNTED:
+            if (reason := _unreadable(anatomy, layer)) is not None:
                 raise InputError(
-                    f"the tokens of {name} are to be {what} in layer {layer}, which is of type {anatomy.kinds[layer]} "
-                    f"and has no keys; make it active or parked there, or keep by norm"
+                    f"the tokens of {name} are to be {what} in layer {layer}, which {reason}; "
+                    f"make it active or parked there, or keep by norm"
                 )
+
+
+def _unreadable(anatomy: Anatomy, layer: int) -> str | None:
+    """Why keys and values of single tokens cannot be had of a layer; None when they can."""
+    kind, module = anatomy.kinds[layer], anatomy.layers[layer]
+    if kind in UNCOUNTED:
+        return f"is of type {kind} and has no keys"
+    if kind not in KEYS_ALONE:
+        return f"is of type {kind} and keeps more of a token than keys and values"
+    if not set(anatomy.arguments[layer]) & set(CACHE_NAMES):
+        return "takes no cache, through which keys are had"
+    if any(getattr(part, "attention_type", None) == OWN_WINDOW for part in module.modules()):
+        return "cuts its own window by counting queries from the end"
+    return None
 
 
 def check_call(anatomy: Anatomy, schedules: Mapping[str, Schedule], call: Call) -> None:

@@ -120,7 +120,7 @@ def attention_weights(
         InputError: the layer calls no softmax that can be seen.
     """
     try:
-        with _Softmax():
+        with _Softmax(keys.shape[-2]):
             layer.forward(**{**bound, cache_name(layer, bound): _Given(keys, values), "attention_mask": mask_B11K})
     except _Reached as reached:
         weights = reached.found[0][..., : keys.shape[-2]]  # attention sinks come after the keys
@@ -165,15 +165,24 @@ def _stand_ins(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> Any:
 
 
 class _Softmax(TorchFunctionMode):
-    """Ends the layer at its softmax over keys, with the weights."""
+    """Ends the layer at its softmax over so many keys (and a sink, perhaps), with the weights.
+
+    Experts are chosen by a softmax too, and JetMoE chooses them before it attends.
+    """
+
+    def __init__(self, keys: int) -> None:
+        super().__init__()
+        self._widths = (keys, keys + 1)
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func is nn.functional.scaled_dot_product_attention:
             raise _Reached(_weights(*args, **kwargs))
-        if func in (nn.functional.softmax, torch.softmax, Tensor.softmax):
-            raise _Reached(func(*args, **kwargs))
-        return func(*args, **kwargs)
+        given = func(*args, **kwargs)
+        softmax = func in (nn.functional.softmax, torch.softmax, Tensor.softmax)
+        if softmax and given.dim() > 2 and given.shape[-1] in self._widths:
+            raise _Reached(given)
+        return given
 
 
 def _weights(

@@ -112,8 +112,8 @@ def ask(engine: "Engine", call: Call, layer: int, module: nn.Module, bound: dict
     with torch.no_grad():
         keys, values = keys_and_values(module, engine.stand_in(call, layer, bound, hidden, seen, group), seen.width)
         masks = engine.anatomy.masks(layer, hidden, seen.valid_BW, None, call.positions(group))  # of this call alone
-        row = rows_of(masks["attention_mask"], place_B1, seen.width, seen.width)
-        one = engine.stand_in(call, layer, bound, gather_rows(hidden, place_B1), seen, group, place_B1)
+        row = rows_of(masks.pop("attention_mask"), place_B1, seen.width, seen.width)
+        one = engine.stand_in(call, layer, bound | masks, gather_rows(hidden, place_B1), seen, group, place_B1)
         weights_BW = attention_weights(module, one, keys, values, row)
     for name in names:
         first, last = call.items.ranges[name]
