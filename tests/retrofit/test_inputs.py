@@ -144,7 +144,7 @@ def test_a_model_with_cross_attention_is_refused() -> None:
     vision = {"hidden_size": 24, "attention_heads": 4, "num_hidden_layers": 1, "num_global_layers": 1, "image_size": 16}
     vision |= {"patch_size": 8, "intermediate_size": 48, "vision_output_dim": 48, "intermediate_layers_indices": [0]}
     model = MllamaForConditionalGeneration(MllamaConfig(text_config=text, vision_config=vision, image_token_index=98))
-    with pytest.raises(InputError, match="Mllama"), retrofit(model, prepend()):
+    with pytest.raises(InputError, match="by cross-attention"), retrofit(model, prepend()):
         raise AssertionError("not reached")
 
 
@@ -167,6 +167,9 @@ def inputs_that(change: str) -> tuple[str, dict[str, Any], str]:
     if change == "have no ids":
         ids = llava.pop("input_ids")
         return "llava", llava | {"inputs_embeds": vlms.vlm("llava").get_input_embeddings()(ids)}, "give input_ids"
+    if change == "have pictures and no place for them":
+        alone = vlms.inputs("llava", vlms.PROMPTS[2:])
+        return "llava", alone | {"pixel_values": llava["pixel_values"]}, "hold none of the tokens"
     if change == "have a mask of another width":
         return "llava", llava | {"attention_mask": torch.ones(3, 4)}, "attention_mask has 4 columns"
     if change == "have a mask for each column":
@@ -185,6 +188,7 @@ def inputs_that(change: str) -> tuple[str, dict[str, Any], str]:
     [
         "end with a picture",
         "have no ids",
+        "have pictures and no place for them",
         "have a mask of another width",
         "have a mask for each column",
         "leave the merging to the model",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import GenerationMixin, PreTrainedModel
 
 from midstream.engine.kinds import KEEPS_ALL, MASKS, OTHER_MASKS, STATEFUL, TWO_MASKS, UNCOUNTED, kinds_of
 from midstream.engine.ordinary import CACHE_NAMES, HIDDEN_STATES, PECULIAR, special
@@ -165,7 +165,7 @@ def dissect(lm: PreTrainedModel) -> Anatomy:
         lm.get_input_embeddings(),
         config.hidden_size,
         cache_name,
-        not type(lm)._supports_default_dynamic_cache(),
+        isinstance(lm, GenerationMixin) and not type(lm)._supports_default_dynamic_cache(),  # a bare stack is none
         (getattr(config, "num_hidden_layers", None) or len(layers)) // len(layers),
         reads_padding,
     )

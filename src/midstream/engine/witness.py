@@ -30,12 +30,7 @@ class Witness:
             InputError: they let different columns be read.
         """
         kind, layout = self.anatomy.kinds[layer], call.layout(self.base)
-        if (
-            call.outer is not None
-            or call.start
-            or torch.compiler.is_compiling()
-            or self._longest.get(kind, 0) >= layout.width
-        ):
+        if call.start or torch.compiler.is_compiling() or self._longest.get(kind, 0) >= layout.width:
             return
         hidden = hidden_BWD[:, :1].expand(-1, layout.width, -1)
         made = self.anatomy.masks(layer, hidden, call.mask(self.base), call.cache, call.positions(self.base))

@@ -118,15 +118,24 @@ def masks_made(given: object, kinds: tuple[str, ...]) -> Mapping[str, Tensor]:
     return {kind: mask for kind, mask in masks.items() if isinstance(mask, Tensor) and mask.dim() == 4}
 
 
-def reads_of(masks: Mapping[str, Tensor], columns: Columns) -> Mapping[str, Tensor] | None:
+def reads_of(masks: Mapping[str, Tensor], columns: Columns, mask_BW: Tensor) -> Mapping[str, Tensor] | None:
     """Who reads whom among the items of a call, layer type -> (B, U, U), by masks that a model made for it.
+
+    Args:
+        mask_BW: False at padding.
 
     Returns:
         None when the masks let no column read a later one: they are causal, and the engine makes its own.
+
+    Raises:
+        InputError: a mask of a full layer hides what stands before, which the engine would show.
     """
     width, items = columns.media_BW.shape[1], columns.items
     blocks = {kind: mask[:, 0, :, -width:].expand(len(items), -1, -1) for kind, mask in masks.items()}
     allowed = {kind: block if block.dtype == torch.bool else block >= 0 for kind, block in blocks.items()}
+    both = mask_BW[:, :, None] & mask_BW[:, None]
+    if "full_attention" in allowed and bool((both & ~allowed["full_attention"]).tril().any()):
+        raise InputError("the model hides columns from later ones by a mask of its own, which retrofit cannot follow")
     if not any(bool(block.triu(1).any()) for block in allowed.values()):
         return None
     rows, places = items[:, :, None], items[:, None]

@@ -38,8 +38,11 @@ MEDIA_INPUTS = ("pixel_values", "pixel_values_videos", "input_features", "mm_enc
 """With any of these the tokens of `Parts.ids` are media; without, they are words like others."""
 
 TAKEN = ("input_ids", "inputs_embeds", "attention_mask", "position_ids", "past_key_values", "use_cache")
-DROPPED = ("visual_pos_masks", STACKED, "token_type_ids", "mm_token_type_ids")
+DROPPED = ("visual_pos_masks", STACKED)
 """Arguments of a stack that are dealt with here, and those that are not needed beside the engine."""
+
+TYPES = ("token_type_ids", "mm_token_type_ids")
+"""They come along to many stacks that do not read them."""
 
 
 @contextmanager
@@ -109,6 +112,10 @@ def _named(signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str
     return dict(zip(names, args, strict=False)) | kwargs
 
 
+def _filled(given: Any) -> bool:
+    return given is not None and not (isinstance(given, Tensor) and given.numel() == 0)
+
+
 class _Watch:
     """Stands in for the forward of the module that merges media into the text; changes nothing."""
 
@@ -118,7 +125,7 @@ class _Watch:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         given = _named(self.signature, args, kwargs)
-        media = any(given.get(name) is not None for name in MEDIA_INPUTS)
+        media = any(_filled(given.get(name)) for name in MEDIA_INPUTS)
         token = _SEEN.set(_Seen(given.get("input_ids"), given.get("attention_mask"), media))
         try:
             return self.original(*args, **kwargs)
@@ -167,19 +174,22 @@ class _Follow:
             )
         ids = torch.tensor(self.parts.ids, device=seen.input_ids.device)
         media_BW = torch.isin(seen.input_ids, ids).to(merged_BWD.device)
-        return media_BW if bool(media_BW.any()) else None
+        if not bool(media_BW.any()):
+            raise InputError(f"media came, but input_ids hold none of the tokens {list(self.parts.ids)} for them")
+        return media_BW
 
     def _run(self, given: dict[str, Any], columns: Columns, mask_BK: Tensor, past: int) -> Any:
         cache, engine, use_cache = given.get("past_key_values"), self.engine, given.get("use_cache")
         memory = Memory.of(cache)
         made = masks_made(given.get("attention_mask"), engine.anatomy.kinds)
-        reads = reads_of(made, columns)
+        reads = reads_of(made, columns, mask_BK[:, past:])
         if memory is not None and (reads is not None or (made and columns.holds_media)):
             raise InputError(
                 "the model reads parts of the prompt in both directions by masks of its own, which are made for a "
                 "cache without a schedule; give the whole prompt with an empty cache"
             )
-        rest = {name: value for name, value in given.items() if name not in (*TAKEN, *DROPPED)}
+        dropped = (*DROPPED, *(name for name in TYPES if name not in self.signature.parameters))
+        rest = {name: value for name, value in given.items() if name not in (*TAKEN, *dropped)}
         if unknown := sorted(name for name, value in rest.items() if isinstance(value, Tensor)):
             raise InputError(f"the text model also reads {unknown}, which retrofit cannot split into text and media")
         text_BTD, _ = columns.rows(given["inputs_embeds"])

@@ -17,6 +17,10 @@ STACKED = "deepstack_visual_embeds"
 """What a stack is given that adds further levels to its media behind its first layers (Qwen3-VL)."""
 
 
+CROSSED = "cross_attention_states"
+"""What a stack is given that reads media beside its text (Llama 3.2 Vision)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """The parts of a vision-language model.
@@ -51,6 +55,8 @@ def parts_of(vlm: PreTrainedModel) -> Parts:
     outers = [module for module in vlm.modules() if any(child is stack for child in module.children())]
     if stack is vlm or not isinstance(stack, PreTrainedModel) or not outers:
         raise InputError(f"{family} keeps its text model where retrofit cannot find it (get_decoder)")
+    if CROSSED in inspect.signature(stack.forward).parameters:
+        raise InputError(f"{family} reads its media by cross-attention, so there are no tokens of them in its layers")
     return Parts(outers[0], stack, ids, _added(vlm, stack))
 
 
