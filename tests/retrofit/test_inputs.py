@@ -167,9 +167,6 @@ def inputs_that(change: str) -> tuple[str, dict[str, Any], str]:
     if change == "have no ids":
         ids = llava.pop("input_ids")
         return "llava", llava | {"inputs_embeds": vlms.vlm("llava").get_input_embeddings()(ids)}, "give input_ids"
-    if change == "have pictures and no place for them":
-        alone = vlms.inputs("llava", vlms.PROMPTS[2:])
-        return "llava", alone | {"pixel_values": llava["pixel_values"]}, "hold none of the tokens"
     if change == "have a mask of another width":
         return "llava", llava | {"attention_mask": torch.ones(3, 4)}, "attention_mask has 4 columns"
     if change == "have a mask for each column":
@@ -188,7 +185,6 @@ def inputs_that(change: str) -> tuple[str, dict[str, Any], str]:
     [
         "end with a picture",
         "have no ids",
-        "have pictures and no place for them",
         "have a mask of another width",
         "have a mask for each column",
         "leave the merging to the model",
@@ -215,3 +211,11 @@ def test_a_further_picture_for_a_model_that_reads_both_ways_is_refused() -> None
         later["attention_mask"] = torch.ones(1, width, dtype=torch.long)
         with pytest.raises(InputError, match="in both directions"):
             vlms.vlm("gemma3")(**later, past_key_values=cache)
+
+
+def test_pictures_that_stand_elsewhere_than_the_config_says_are_refused() -> None:
+    model = vlms.fresh("llava")
+    model.config.image_token_id = 97
+    with retrofit(model, vtw(4)), pytest.raises(InputError, match="hold none of the tokens"):
+        model.config.image_token_id = vlms.MEDIA
+        model(**vlms.inputs("llava"))
