@@ -14,6 +14,7 @@ round; the figures are medians and quartiles of those ratios.
 """
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -152,10 +153,12 @@ def main(
     text: int = 64,
     tokens: int = 576,
     rounds: int = 21,
+    cpu_time: Annotated[bool, typer.Option("--cpu-time", help="Leave out what others run.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write the result here.")] = None,
 ) -> None:
     """Measure, print, and write the result."""
     torch.manual_seed(0)
+    clock = time.process_time if cpu_time else time.perf_counter
     config = chosen(lm, None)[0].lm
     ids = torch.randint(3, config.vocab_size, (1, text))
     result: dict[str, Any] = {"target": TARGET, "lm": lm, "text": text, "tokens": tokens, "rounds": rounds, "pairs": {}}
@@ -165,7 +168,7 @@ def main(
         own, other = (runs_of(side, config, ids) for side in pair)
         found: dict[str, Any] = {"logits_differ_by": difference}
         for stage, number, times in (("prefill", 0, rounds), ("decode", 1, 3 * rounds)):
-            seconds = interleaved({"by hand": own[number], "engine": other[number]}, times)
+            seconds = interleaved({"by hand": own[number], "engine": other[number]}, times, clock=clock)
             per = DECODED if stage == "decode" else 1
             found[stage] = {
                 "ratio": ratios(seconds, "engine", "by hand"),
@@ -175,7 +178,7 @@ def main(
             ratio = found[stage]["ratio"]
             typer.echo(f"{name:12} {stage:8} {ratio['median']:.3f} ({ratio['low']:.3f}-{ratio['high']:.3f})", err=True)
         result["pairs"][name] = found
-    result |= {"provenance": provenance(seed=0)}
+    result |= {"provenance": provenance(seed=0, clock=clock.__name__)}
     if out is not None:
         out.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result))

@@ -16,6 +16,7 @@ The vision tower is a tiny CLIP with as many patches as LLaVA-1.5's (24 x 24), s
 """
 
 import json
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -101,7 +102,7 @@ def llava_step(llava: Any, inputs: dict[str, Tensor]) -> Any:
     return run
 
 
-def side_by_side(text: int, rounds: int) -> dict[str, Any]:
+def side_by_side(text: int, rounds: int, clock: Any) -> dict[str, Any]:
     """LLaVA against Midstream at entry 0 and L/2."""
     config = LlamaConfig(vocab_size=32000, **LLAMA)
     lm, tower = random_lm(config, Bench(1, text)), vision_tower()
@@ -119,7 +120,7 @@ def side_by_side(text: int, rounds: int) -> dict[str, Any]:
         | {name: training_step(model, for_ours) for name, model in models.items()},  # type: ignore[arg-type]
     }
     for stage, sides in runs.items():
-        seconds = interleaved(sides, rounds)
+        seconds = interleaved(sides, rounds, clock=clock)
         found[stage] = {
             name: {
                 "seconds": spread(seconds[name]),
@@ -150,7 +151,7 @@ def check(llava: Any, ours: Any, for_llava: Any, for_ours: Any, labels: Any) -> 
     return {"logits_differ_by": apart, "losses_differ_by": float((theirs.loss - own.loss).abs())}
 
 
-def speed(width: int, ffn: int, text: int, tokens: int, rounds: int) -> dict[str, float]:
+def speed(width: int, ffn: int, text: int, tokens: int, rounds: int, clock: Any) -> dict[str, float]:
     """FLOP/s of a Linear from `width` to `ffn` at the rows of text alone and of text with tokens; medians.
 
     Weights change from call to call, as they do from layer to layer, so that they come from memory.
@@ -162,7 +163,7 @@ def speed(width: int, ffn: int, text: int, tokens: int, rounds: int) -> dict[str
         return lambda: [layer(inputs[rows]) for layer in layers]
 
     with torch.no_grad():
-        seconds = interleaved({str(rows): run(rows) for rows in inputs}, rounds)
+        seconds = interleaved({str(rows): run(rows) for rows in inputs}, rounds, clock=clock)
     work = 2 * width * ffn * len(layers)
     return {f"{rows} rows": work * rows / spread(seconds[str(rows)])["median"] for rows in inputs}
 
@@ -199,20 +200,22 @@ def main(
     rounds: int = 11,
     depths: Annotated[bool, typer.Option(help="Measure entry layers.")] = True,
     llava: Annotated[bool, typer.Option(help="Measure LLaVA too.")] = True,
+    cpu_time: Annotated[bool, typer.Option("--cpu-time", help="Leave out what others run.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write the result here.")] = None,
 ) -> None:
     """Measure, print, and write the result."""
     torch.manual_seed(0)
+    clock = time.process_time if cpu_time else time.perf_counter
     result: dict[str, Any] = {"lm": lm, "text": text, "tokens": tokens, "targets": TARGETS}
     if depths:
         source, senses, compared = chosen(lm, None)
         given = Given(tokens, source.lm.hidden_size)
-        result["depth"] = bench(source.lm, senses, compared, Bench(1, text), rounds, given, report=_told)
+        result["depth"] = bench(source.lm, senses, compared, Bench(1, text), rounds, given, report=_told, clock=clock)
         result["reached"] = verdict(result["depth"])
-        result["speed"] = speed(source.lm.hidden_size, source.lm.ffn_dim, text, tokens, 5 * rounds)
+        result["speed"] = speed(source.lm.hidden_size, source.lm.ffn_dim, text, tokens, 5 * rounds, clock)
     if llava:
-        result["llava"] = side_by_side(text, rounds)
-    result["provenance"] = provenance(seed=0)
+        result["llava"] = side_by_side(text, rounds, clock)
+    result["provenance"] = provenance(seed=0, clock=clock.__name__)
     if out is not None:
         out.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result))

@@ -4,6 +4,7 @@ Owns what is measured and how it is put together; models come from `subjects`, c
 """
 
 import gc
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from transformers import PreTrainedConfig
 
 from midstream.cost.comparison import ENTRY_0, TEXT_ONLY, Given, compare, entry_at_0
 from midstream.cost.ledger import Work
-from midstream.cost.measure import Run, interleaved, peak_bytes, ratios, share_of_saving, spread
+from midstream.cost.measure import Clock, Run, interleaved, peak_bytes, ratios, share_of_saving, spread
 from midstream.cost.shapes import read_shape
 from midstream.cost.sources import Sense, on_meta
 from midstream.cost.subjects import Bench, decode, joined, plain, prefill, random_lm, training_step, weight_bytes
@@ -32,6 +33,7 @@ def bench(
     given: Given | None = None,
     stages: Sequence[str] = STAGES,
     report: Report = silent,
+    clock: Clock = time.perf_counter,
 ) -> dict[str, Any]:
     """Measure `schedules` on random weights of this LM's shape.
 
@@ -43,6 +45,7 @@ def bench(
         rounds: in each of which every schedule has its turn, for each stage.
         given: features of modalities that have no encoder.
         stages: of `STAGES`.
+        clock: see `interleaved`.
 
     Returns:
         {"schedules": {label: {stage: figures}}, "weights": bytes}; times in seconds, memory in bytes; entry at 0 and
@@ -66,7 +69,7 @@ def bench(
     for stage in stages:
         labels = [label for label in subjects if label != TEXT_ONLY or stage != "train"]
         runs = {label: _run(stage, *subjects[label]) for label in labels}
-        seconds = interleaved(runs, rounds, setting.device, report, stage)
+        seconds = interleaved(runs, rounds, setting.device, report, stage, clock)
         peaks = {label: peak_bytes(run, setting.device) for label, run in runs.items()}
         for label in labels:
             figures = _figures(seconds, label, stage, promised, setting)

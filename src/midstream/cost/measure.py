@@ -16,37 +16,44 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from midstream.progress import Report, silent
 
 Run = Callable[[], Any]
+Clock = Callable[[], float]
 
 
 def interleaved(
-    runs: Mapping[str, Run], rounds: int, device: str = "cpu", report: Report = silent, stage: str = "rounds"
+    runs: Mapping[str, Run],
+    rounds: int,
+    device: str = "cpu",
+    report: Report = silent,
+    stage: str = "rounds",
+    clock: Clock = time.perf_counter,
 ) -> dict[str, list[float]]:
     """Seconds of each of `runs` in each round, after one round that only warms up.
 
     Args:
         runs: name -> what is timed.
         device: "cuda" waits for the GPU before and after.
+        clock: `time.process_time` leaves out what others run on a shared CPU, but not their share of its memory.
     """
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(rounds + 1):
         names = list(runs)[:: 1 if number % 2 == 0 else -1]
         for name in names:
-            taken = timed(runs[name], device)
+            taken = timed(runs[name], device, clock)
             if number:
                 seconds[name].append(taken)
         report(stage, number + 1, rounds + 1, "warm-up" if number == 0 else "")
     return seconds
 
 
-def timed(run: Run, device: str = "cpu") -> float:
+def timed(run: Run, device: str = "cpu", clock: Clock = time.perf_counter) -> float:
     """Seconds that `run` takes."""
     if device == "cuda":
         torch.cuda.synchronize()
-    started = time.perf_counter()
+    started = clock()
     run()
     if device == "cuda":
         torch.cuda.synchronize()
-    return time.perf_counter() - started
+    return clock() - started
 
 
 def spread(values: list[float]) -> dict[str, float]:
