@@ -8,66 +8,21 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
+import makers
 import torch
+from makers import MEDIA, SIDE, TEXT
 from torch import Tensor
 from transformers import (
-    CLIPVisionConfig,
     Gemma2Config,
-    Gemma3Config,
-    Gemma3ForConditionalGeneration,
-    Gemma3TextConfig,
     GemmaConfig,
     Idefics3Config,
     Idefics3ForConditionalGeneration,
-    LlamaConfig,
-    LlavaConfig,
-    LlavaForConditionalGeneration,
-    LlavaNextConfig,
-    LlavaNextForConditionalGeneration,
-    LlavaOnevisionConfig,
-    LlavaOnevisionForConditionalGeneration,
-    PaliGemmaConfig,
-    PaliGemmaForConditionalGeneration,
     PreTrainedModel,
-    Qwen2_5_VLConfig,
-    Qwen2_5_VLForConditionalGeneration,
-    Qwen2AudioConfig,
-    Qwen2AudioEncoderConfig,
-    Qwen2AudioForConditionalGeneration,
-    Qwen2Config,
-    Qwen3VLConfig,
-    Qwen3VLForConditionalGeneration,
-    SiglipVisionConfig,
     SmolVLMConfig,
     SmolVLMForConditionalGeneration,
 )
 
 import cases
-
-MEDIA = 98
-SIDE, PATCH = 16, 8
-TEXT = {
-    "vocab_size": 99,
-    "hidden_size": 32,
-    "num_hidden_layers": 6,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 8,
-    "intermediate_size": 64,
-    "max_position_embeddings": 256,
-    "pad_token_id": 0,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-}
-VISION = {
-    "hidden_size": 24,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "intermediate_size": 48,
-    "image_size": SIDE,
-    "patch_size": PATCH,
-}
-MROPE = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 1, 1]}
 
 
 class Piece(NamedTuple):
@@ -152,133 +107,46 @@ def _sounds(vlm: Any, rows: list[list[Piece]]) -> tuple[dict[str, Tensor], list[
     return {"input_features": sounds, "feature_attention_mask": mask}, [4 if piece.large else 2 for piece in found]
 
 
-def _qwen_vision(**more: Any) -> dict[str, Any]:
-    return {
-        "hidden_size": 32,
-        "num_heads": 4,
-        "intermediate_size": 48,
-        "patch_size": 4,
-        "spatial_merge_size": 2,
-        "temporal_patch_size": 2,
-        "out_hidden_size": 32,
-    } | more
+def _mrope_types(media_BW: Tensor) -> dict[str, Tensor]:
+    return {"mm_token_type_ids": media_BW.long()}
 
 
-def _llava() -> PreTrainedModel:
-    text, vision = LlamaConfig(**TEXT), CLIPVisionConfig(**VISION)
-    return LlavaForConditionalGeneration(
-        LlavaConfig(text_config=text, vision_config=vision, image_token_index=MEDIA, image_seq_length=4)
-    )
+def _prefix(media_BW: Tensor) -> dict[str, Tensor]:
+    """PaliGemma: all of the prompt is read in both directions."""
+    return {"token_type_ids": torch.zeros_like(media_BW).long()}
 
 
-def _llava_next() -> PreTrainedModel:
-    pins = [[SIDE, SIDE], [SIDE, 2 * SIDE]]
-    config = LlavaNextConfig(
-        text_config=LlamaConfig(**TEXT),
-        vision_config=CLIPVisionConfig(**VISION),
-        image_token_index=MEDIA,
-        image_grid_pinpoints=pins,
-        image_seq_length=4,
-    )
-    return LlavaNextForConditionalGeneration(config)
+def _pictures(media_BW: Tensor) -> dict[str, Tensor]:
+    """Gemma 3: each picture is."""
+    return {"token_type_ids": media_BW.long()}
 
 
-def _llava_onevision() -> PreTrainedModel:
-    pins = [[SIDE, SIDE], [SIDE, 2 * SIDE]]
-    config = LlavaOnevisionConfig(
-        vision_config=SiglipVisionConfig(**VISION, vision_use_head=False),
-        text_config=Qwen2Config(**TEXT),
-        image_token_index=MEDIA,
-        video_token_index=97,
-        image_grid_pinpoints=pins,
-        vision_feature_select_strategy="full",
-    )
-    return LlavaOnevisionForConditionalGeneration(config)
-
-
-def _qwen2_5_vl() -> PreTrainedModel:
-    vision = _qwen_vision(depth=2, window_size=16, fullatt_block_indexes=[1])
-    ids = {"image_token_id": MEDIA, "video_token_id": 97, "vision_start_token_id": 95, "vision_end_token_id": 96}
-    return Qwen2_5_VLForConditionalGeneration(
-        Qwen2_5_VLConfig(text_config=TEXT | {"rope_parameters": MROPE}, vision_config=vision, **ids)
-    )
-
-
-def _qwen3_vl() -> PreTrainedModel:
-    vision = _qwen_vision(depth=4, num_position_embeddings=16, deepstack_visual_indexes=[0, 1, 2])
-    ids = {"image_token_id": MEDIA, "video_token_id": 97, "vision_start_token_id": 95, "vision_end_token_id": 96}
-    text = TEXT | {"rope_parameters": MROPE | {"mrope_interleaved": True}}
-    return Qwen3VLForConditionalGeneration(Qwen3VLConfig(text_config=text, vision_config=vision, **ids))
-
-
-def _paligemma(text: Any) -> Callable[[], PreTrainedModel]:
-    def make() -> PreTrainedModel:
-        vision = SiglipVisionConfig(**VISION, vision_use_head=False, projection_dim=32)
-        return PaliGemmaForConditionalGeneration(
-            PaliGemmaConfig(vision_config=vision, text_config=text, image_token_index=MEDIA, projection_dim=32)
-        )
-
-    return make
-
-
-def _gemma3() -> PreTrainedModel:
-    kinds = ["sliding_attention", "full_attention"] * 3
-    text = Gemma3TextConfig(**TEXT, sliding_window=6, layer_types=kinds, query_pre_attn_scalar=8)
-    vision = SiglipVisionConfig(**VISION, vision_use_head=False)
-    return Gemma3ForConditionalGeneration(
-        Gemma3Config(text_config=text, vision_config=vision, mm_tokens_per_image=4, image_token_index=MEDIA)
-    )
-
-
-def _idefics(config: Any, model: Any) -> Callable[[], PreTrainedModel]:
-    def make() -> PreTrainedModel:
-        vision = VISION | {"patch_size": 4}
-        return model(
-            config(
-                text_config=LlamaConfig(**TEXT),
-                vision_config=vision,
-                image_token_id=MEDIA,
-                scale_factor=2,
-                pad_token_id=0,
-            )
-        )
-
-    return make
-
-
-def _qwen2_audio() -> PreTrainedModel:
-    audio = Qwen2AudioEncoderConfig(
-        num_mel_bins=8,
-        encoder_layers=2,
-        encoder_attention_heads=2,
-        encoder_ffn_dim=32,
-        d_model=16,
-        max_source_positions=8,
-    )
-    text = Qwen2Config(**TEXT)
-    return Qwen2AudioForConditionalGeneration(
-        Qwen2AudioConfig(audio_config=audio, text_config=text, audio_token_index=MEDIA)
-    )
+def _sized(vlm: Any, rows: list[list[Piece]]) -> tuple[dict[str, Tensor], list[int]]:
+    """Square pictures that say how large they are."""
+    given, counts = _squares(4)(vlm, rows)
+    return given | {"image_sizes": torch.tensor([[SIDE, SIDE]] * len(counts))}, counts
 
 
 FAMILIES: dict[str, Family] = {
-    "llava": Family(_llava, _squares(4)),
-    "llava_next": Family(_llava_next, _tiles),
-    "llava_onevision": Family(_llava_onevision, _tiles),
-    "qwen2_5_vl": Family(_qwen2_5_vl, _grids, lambda media: {"mm_token_type_ids": media.long()}),
-    "qwen3_vl": Family(_qwen3_vl, _grids, lambda media: {"mm_token_type_ids": media.long()}),
-    "paligemma": Family(
-        _paligemma(GemmaConfig(**TEXT)), _squares(4), lambda media: {"token_type_ids": torch.zeros_like(media).long()}
-    ),
+    "llava": Family(makers.llava, _squares(4)),
+    "llava_next": Family(makers.llava_next, _tiles),
+    "llava_onevision": Family(makers.llava_onevision, _tiles),
+    "vipllava": Family(makers.vipllava, _squares(4)),
+    "qwen2_vl": Family(makers.qwen2_vl, _grids, _mrope_types),
+    "qwen2_5_vl": Family(makers.qwen2_5_vl, _grids, _mrope_types),
+    "qwen3_vl": Family(makers.qwen3_vl, _grids, _mrope_types),
+    "qwen3_vl_moe": Family(makers.qwen3_vl_moe, _grids, _mrope_types),
+    "qwen3_5": Family(makers.qwen3_5, _grids, _mrope_types),
+    "paligemma": Family(makers.paligemma(GemmaConfig(**TEXT)), _squares(4), _prefix),
     "paligemma2": Family(
-        _paligemma(Gemma2Config(**TEXT, sliding_window=6, query_pre_attn_scalar=8)),
-        _squares(4),
-        lambda media: {"token_type_ids": torch.zeros_like(media).long()},
+        makers.paligemma(Gemma2Config(**TEXT, sliding_window=6, query_pre_attn_scalar=8)), _squares(4), _prefix
     ),
-    "gemma3": Family(_gemma3, _squares(4), lambda media: {"token_type_ids": media.long()}),
-    "idefics3": Family(_idefics(Idefics3Config, Idefics3ForConditionalGeneration), _padded),
-    "smolvlm": Family(_idefics(SmolVLMConfig, SmolVLMForConditionalGeneration), _padded),
-    "qwen2_audio": Family(_qwen2_audio, _sounds),
+    "gemma3": Family(makers.gemma3, _squares(4), _pictures),
+    "idefics3": Family(makers.idefics(Idefics3Config, Idefics3ForConditionalGeneration), _padded),
+    "smolvlm": Family(makers.idefics(SmolVLMConfig, SmolVLMForConditionalGeneration), _padded),
+    "internvl": Family(makers.internvl, _squares(4)),
+    "mistral3": Family(makers.mistral3, _sized),
+    "qwen2_audio": Family(makers.qwen2_audio, _sounds),
 }
 """Name -> how to build it. In each, token 98 stands for media."""
 

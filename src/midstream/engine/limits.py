@@ -48,7 +48,8 @@ def check_padding(anatomy: Anatomy, call: Call, groups: tuple[Group, ...], keeps
     Raises:
         InputError: rows of different lengths where the layers cannot be told, or padding after what was read already.
     """
-    for group in set(groups):
+    whole = {tuple((name, 0) for name, _ in group) for group in groups}  # what is dropped is not chosen yet
+    for group in whole:
         valid_BW = call.layout(group).valid_BW
         if bool(valid_BW.all()):
             continue
