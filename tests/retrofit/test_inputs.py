@@ -203,6 +203,25 @@ def test_a_static_cache_is_refused() -> None:
 
 
 @torch.no_grad()
+def test_words_after_a_picture_read_causally_and_a_picture_after_words_in_both_directions() -> None:
+    """Gemma 3 on a cache that is filled already: what it reads in both directions stands in the call."""
+    model, words, more = vlms.vlm("gemma3"), (11, 25, 38), (19, 27)
+    for first, later in [((*words, vlms.Piece(4), 47), more), (words, (25, vlms.Piece(4), 47, 52))]:
+        whole, start = vlms.inputs("gemma3", [first + later]), vlms.inputs("gemma3", [first])
+        rest = vlms.inputs("gemma3", [later]) | {"attention_mask": whole["attention_mask"]}
+        with retrofit(model, deep_insert(3)):
+            cache = model(**start, use_cache=True).past_key_values
+            found = model(**(rest | types_of(whole, rest)), past_key_values=cache).logits
+            expected = model(**whole).logits[:, -found.shape[1] :]
+        assert cases.same([found], [expected])
+
+
+def types_of(whole: dict[str, Tensor], rest: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The model finds a picture's columns from the start of the whole prompt."""
+    return {"token_type_ids": whole["token_type_ids"]} if "pixel_values" in rest else {}
+
+
+@torch.no_grad()
 def test_a_further_picture_for_a_model_that_reads_both_ways_is_refused() -> None:
     first, later = vlms.inputs("gemma3", [ROW]), vlms.inputs("gemma3", [MORE])
     with retrofit(vlms.vlm("gemma3"), deep_insert(3)):

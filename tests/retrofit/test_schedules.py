@@ -64,11 +64,11 @@ PAIRS = [
     (family, name)
     for turn, family in enumerate(vlms.FAMILIES)
     for place, name in enumerate(SCHEDULES)
-    if ((turn + place) % 3 == 0 or family in ("llava", "qwen2_5_vl"))
+    if ((turn + place) % 3 == 0 or family in ("llava", "qwen2_5_vl", "gemma3"))
     and not (family in STACKED and name in LATE)
     and name not in WITH_STATES.get(family, ())
 ]
-"""Every schedule meets four families or more, and two families meet every schedule."""
+"""Every schedule meets four families or more, and three families meet every schedule."""
 
 
 @every_family

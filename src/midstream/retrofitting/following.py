@@ -182,12 +182,13 @@ class _Follow:
         cache, engine, use_cache = given.get("past_key_values"), self.engine, given.get("use_cache")
         memory = Memory.of(cache)
         made = masks_made(given.get("attention_mask"), engine.anatomy.kinds)
-        reads = reads_of(made, columns, mask_BK[:, past:])
-        if memory is not None and (reads is not None or (made and columns.holds_media)):
+        if memory is not None and made and columns.holds_media:
             raise InputError(
                 "the model reads parts of the prompt in both directions by masks of its own, which are made for a "
                 "cache without a schedule; give the whole prompt with an empty cache"
             )
+        # on a filled cache the model's masks are for other columns than those that are there; new text reads causally
+        reads = reads_of(made, columns, mask_BK[:, past:]) if memory is None else None
         dropped = (*DROPPED, *(name for name in TYPES if name not in self.signature.parameters))
         rest = {name: value for name, value in given.items() if name not in (*TAKEN, *dropped)}
         if unknown := sorted(name for name, value in rest.items() if isinstance(value, Tensor)):
@@ -202,7 +203,7 @@ class _Follow:
             past_key_values=cache,
             inputs_embeds=text_BTD,
             outer=Outer(positions_of_items(given.get("position_ids"), columns, past), columns.present_BT, reads),
-            use_cache=self.parts.stack.config.use_cache if use_cache is None else use_cache,
+            use_cache=getattr(self.parts.stack.config, "use_cache", True) if use_cache is None else use_cache,
             **rest,
         )
 
