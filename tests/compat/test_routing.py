@@ -16,6 +16,7 @@ FAMILIES = {
     "gpt_oss": "attention sinks and windows",
     "jetmoe": "experts that attend, chosen by a softmax before the attention's",
     "bart": "a cache for two attentions",
+    "xglm": "heads folded into the rows",
 }
 
 REFUSED = {

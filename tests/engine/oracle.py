@@ -177,7 +177,7 @@ def drops(
                 stay = {places[int((i + 0.5) * len(places) / count)] for i in range(count)}
             else:
                 scores = looked_at if keep.by in ("attention", "preview") else hidden.norm(dim=-1)
-                stay = set(sorted(places, key=lambda i: -float(scores[i]))[:count])
+                stay = set(sorted(places, key=lambda i: -float(scores[i].detach()))[:count])
             dropped |= set(places) - stay
     return dropped
 

@@ -45,12 +45,14 @@ def layerwise(model: MidstreamForCausalLM, row: Row, kept: Mapping[int, Tensor])
 def attention(model: MidstreamForCausalLM, row: Row, layer: int) -> Tensor | None:
     """What the LM shows of the attention in a layer when all tokens live from layer 0 on: mean over heads, (W, W).
 
-    None when it shows none.
+    None when it shows none, or cannot be told to use plain attention (Falcon shows weights of a mask it misreads).
     """
     lm: Any = model.lm
     implementation, merged = lm.config._attn_implementation, embedded(model, row)
     try:
         lm.set_attn_implementation("eager")
+        if model.engine.anatomy.config._attn_implementation != "eager":
+            return None
         output = lm(**_inputs(model, merged, torch.arange(merged.shape[1])), output_attentions=True)
     finally:
         lm.set_attn_implementation(implementation)

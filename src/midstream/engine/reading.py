@@ -124,7 +124,8 @@ def attention_weights(
             layer.forward(**{**bound, cache_name(layer, bound): _Given(keys, values), "attention_mask": mask_B11K})
     except _Reached as reached:
         weights = reached.found[0][..., : keys.shape[-2]]  # attention sinks come after the keys
-        return weights.flatten(1, -2).mean(1)  # heads that share keys may come as so many queries
+        # heads may come on an axis of their own, as so many queries, or folded into the rows
+        return weights.reshape(mask_B11K.shape[0], -1, keys.shape[-2]).mean(1)
     raise InputError(f"{type(layer).__name__} shows no attention weights; keep tokens by norm, even or random instead")
 
 
