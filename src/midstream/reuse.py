@@ -134,8 +134,8 @@ def beginning_with(read: ReadText | None) -> Iterator[None]:
 
 
 def was_read() -> ReadText | None:
-    """What first forward passes in this context begin with."""
-    return _READ.get()
+    """What first forward passes in this context begin with; a compiled graph begins at its beginning."""
+    return None if torch.compiler.is_compiling() else _READ.get()
 
 
 def _mask(attention_mask: Tensor | None, input_ids: Tensor) -> Tensor:

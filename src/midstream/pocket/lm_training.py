@@ -2,9 +2,9 @@
 
 Owns the optimiser and the loop; the model is `lm_shape`'s, what is read is `corpus`'s. Knows nothing of pictures.
 
-Two CPU cores that were busy with other work read 9,600 to 12,500 tokens a second (bf16 autocast, compiled). Hidden
-matrices are trained by Muon, the rest by AdamW; the learning rate follows the clock: warm-up, constant, then linear to zero at the
-end of the budget.
+Two CPU cores that were busy with other work read 9,600 to 12,500 tokens a second (bf16 autocast, compiled).
+Hidden matrices are trained by Muon, the rest by AdamW; the learning rate follows the clock: warm-up, constant, then
+linear to zero at the end of the budget.
 """
 
 from __future__ import annotations
