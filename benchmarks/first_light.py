@@ -127,6 +127,7 @@ def table(results: list[dict[str, Any]], source: Path) -> str:
     for cell in results:
         groups.setdefault((cell["recipe"], cell.get("layer"), cell.get("positions")), []).append(cell)
     for (name, layer, rule), group in groups.items():
+        group.sort(key=lambda cell: cell["seed"])
         accuracy = [cell["eval"]["accuracy"] for cell in group]
         control = {key: mean(cell["eval"][key] for cell in group) for key in ("ceiling", *CONTROLS)}
         entry = {"prepend": 0, "deep_insert": 4, "ep_alm": "4..6"}[name] if layer is None else layer

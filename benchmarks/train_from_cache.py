@@ -2,6 +2,7 @@
 
     python benchmarks/train_from_cache.py step --out benchmarks/cache_2core_cpu_2026-11-22.json
     python benchmarks/train_from_cache.py recipe --out benchmarks/cache_2core_cpu_2026-11-22.json
+    python benchmarks/train_from_cache.py precision --out benchmarks/cache_2core_cpu_2026-11-22.json
 
 `step`: a whole training step (encoder, frozen LM, loss, gradients and AdamW on a linear connector) at the shapes of
 ViT-B/16 and OPT-125M with random weights, float32: without a cache at entry 0 and at L/2, from cached features, from
@@ -13,7 +14,9 @@ the loss of every cached cell is compared with the uncached one's.
 
 `recipe`: `midstream train RECIPE` as a user runs it, one process after the other: without a cache, making it, finding
 it. CPU seconds are those of all threads of the command, imports and loading included; they depend less than the clock
-on what else the machine does. Loss and accuracy say what half precision in the cache changes.
+on what else the machine does.
+
+`precision`: loss and most likely words of the model that ships, on test scenes, from constants in float32 and bfloat16.
 """
 
 import json
@@ -34,6 +37,7 @@ import typer
 from torch import Tensor
 from transformers import OPTConfig, PreTrainedModel, ViTConfig, ViTModel
 
+from midstream.cache.building import cached
 from midstream.cache.items import STATES, Item, collate, constants, entry_layer, split
 from midstream.cache.shards import CachedRows, write_shard
 from midstream.cost.measure import Run, interleaved, ratios, spread
@@ -43,8 +47,9 @@ from midstream.engine.skipping import known
 from midstream.learnt_columns import logits_only_at, loss, targets
 from midstream.modality import Modality
 from midstream.modeling import MidstreamForCausalLM
+from midstream.pocket.data import examples
 from midstream.presets import deep_insert, ep_alm
-from midstream.processing import IGNORED
+from midstream.processing import IGNORED, MidstreamProcessor
 from midstream.provenance import provenance
 from midstream.schedule import Schedule
 
@@ -255,6 +260,41 @@ def _midstream(arguments: list[str], threads: int) -> tuple[dict[str, Any], floa
         raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr[-2000:]}")
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return json.loads(done.stdout.strip().splitlines()[-1]), time.perf_counter() - started, cpu
+
+
+@app.command()
+@torch.no_grad()
+def precision(
+    out: Annotated[Path, typer.Option(help="Results, one JSON file; the other commands' parts of it are kept.")],
+    n: Annotated[int, typer.Option(help="Test rows.")] = 256,
+) -> None:
+    """Measure what bfloat16 in the cache changes for the model that ships."""
+    model, processor = MidstreamForCausalLM.from_pretrained("pocket"), MidstreamProcessor.from_pretrained("pocket")
+    rows, found = examples("test", n), {}
+    for kind in ("features", "states"):
+        losses: dict[Any, Tensor] = {}
+        words: dict[Any, Tensor] = {}
+        with tempfile.TemporaryDirectory() as folder:
+            for stored_as in (None, torch.bfloat16):
+                stored = cached(rows, model, processor, kind, Path(folder) / str(stored_as), stored_as=stored_as)
+                batch = collate(list(stored))
+                labels, states = batch.pop("labels"), batch.pop(STATES, None)
+                learnt = targets(labels) != IGNORED
+                with ExitStack() as stack:
+                    stack.enter_context(logits_only_at(model.lm, learnt))
+                    if states is not None:
+                        stack.enter_context(known(model.engine, model.lm, entry_layer(model), states))
+                    output = model(**batch, use_cache=False)
+                losses[stored_as], words[stored_as] = loss(output, labels), output.logits[0].argmax(-1)
+        whole, half = losses.values()
+        right = {
+            str(key or "float32").removeprefix("torch."): float((said == targets(labels)[learnt]).float().mean())
+            for key, said in words.items()
+        }
+        agree = float((words[None] == words[torch.bfloat16]).float().mean())
+        found[kind] = {"loss": float(whole), "loss_bfloat16": float(half), "same_word": agree, "right_words": right}
+    _keep(out, "precision", {"model": "pocket", "rows": n, "learnt_columns": int(learnt.sum())} | found)
+    typer.echo(json.dumps(found))
 
 
 def _keep(out: Path, part: str, result: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ LAYERS = (
     ("presets", "pictures", "connectors", "encoders", "recipe", "pocket", "testing", "checkpoint"),
     ("engine",),
     ("configuration", "modality", "reuse"),
+    ("generating", "recomputing"),
     ("modeling", "retrofitting"),
     ("processing", "compat", "cost"),
     ("building", "data"),
