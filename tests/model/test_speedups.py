@@ -9,7 +9,7 @@ from midstream.errors import InputError
 from midstream.modeling import MidstreamForCausalLM
 from midstream.testing import LM_FAMILIES
 
-SAMPLED = (("llama", "deep_insert_middle"), ("gemma3_text", "ep_alm"), ("opt", "window_from_0"))
+SAMPLED = (("llama", "deep_insert_middle"), ("gemma3_text", "ep_alm"), ("opt", "window_from_0"), ("llama", "deepstack"))
 compiled_cases = pytest.mark.parametrize(
     ("family", "case"),
     [
