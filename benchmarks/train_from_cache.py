@@ -56,7 +56,7 @@ from midstream.schedule import Schedule
 app = typer.Typer(add_completion=False)
 TARGET = 3.0
 DEPTH, HALF = 12, 6
-ROWS, TEXT, SLOT = 16, 64, 4
+ROWS, TEXT, SLOT = 8, 64, 4
 EP_ALM, LEVELS = ep_alm(5, 10, 6), FeatureSpec((-6, -5, -4, -3, -2, -1), "cls", True)
 RUNS = (
     ("none", "exact", ""),
@@ -115,6 +115,12 @@ def joint(batches: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     return {key: torch.cat([batch[key] for batch in batches]) for key in batches[0]}
 
 
+def read(stored: CachedRows, batch: int) -> Iterator[dict[str, Tensor]]:
+    """Batches of a cache, for ever."""
+    for start in cycle(range(0, len(stored), batch)):
+        yield collate([stored[number] for number in range(start, start + batch)])
+
+
 def loss_of(model: MidstreamForCausalLM, batch: dict[str, Tensor]) -> Tensor:
     """From a batch to its loss, as `ConnectorTrainer` goes."""
     labels, states = batch.pop("labels"), batch.pop(STATES, None)
@@ -165,7 +171,7 @@ def measure(pixels: int, batch: int, rounds: int, folder: Path, tiny: bool = Fal
                 place = folder / f"{pixels} {name} {kind}"
                 place.mkdir()
                 stored, per_row = on_disk(model, given, kind == "states", place)
-                batches = (collate([stored[i] for i in range(s, s + batch)]) for s in cycle(starts))
+                batches = read(stored, batch)
                 found = loss_of(model, collate([stored[i] for i in range(batch)])).item()
                 facts[f"{name}, {kind}"] = {
                     "loss_difference": abs(found - expected),
