@@ -4,7 +4,7 @@ from typing import Any, Self
 
 from transformers import PreTrainedModel
 
-from midstream.engine import Engine, rerunnable
+from midstream.engine import Engine, check_gradients, rerunnable
 from midstream.errors import InputError
 
 
@@ -15,9 +15,16 @@ class Recomputing(PreTrainedModel):
     engine: Engine
 
     def train(self, mode: bool = True) -> Self:
-        """Training mode for the connectors only; frozen parts stay in eval mode."""
+        """Training mode for the connectors only; frozen parts stay in eval mode.
+
+        Raises:
+            InputError: no gradient would pass the LM's quantised weights.
+        """
         super().train(mode)
         self.lm.eval()
+        if mode:
+            entries = [schedule.enter for schedule in self.engine.schedules.values()]
+            check_gradients(self.engine.anatomy, min(entries, default=0))
         for index, layer in enumerate(self.engine.anatomy.layers):
             # the gate of Transformers' checkpointing, which takes caches away; `rerunnable` shuts it inside
             gate = getattr(layer, "gradient_checkpointing", False) and not self.engine.needs_cache(index)

@@ -105,6 +105,7 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "hrm_text": {"num_hidden_layers": 2},
     "inkling2_text": INKLING,
     "inkling_text": INKLING,
+    "lfm2": {"layer_types": ["conv", "conv", "full_attention"] * 2},
     "lfm2_moe": {"layer_types": ["conv", "conv", "full_attention"] * 2},
     "longcat_flash": {"zero_expert_num": 4},
     "mamba2": {"num_heads": 4, "head_dim": 16, "expand": 2, "n_groups": 1},

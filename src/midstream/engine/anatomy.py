@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from transformers import GenerationMixin, PreTrainedModel
 
 from midstream.engine.kinds import KEEPS_ALL, MASKS, OTHER_MASKS, STATEFUL, TWO_MASKS, UNCOUNTED, kinds_of
-from midstream.engine.ordinary import CACHE_NAMES, HIDDEN_STATES, PECULIAR, special
+from midstream.engine.ordinary import CACHE_NAMES, HIDDEN_STATES, PECULIAR, RESTARTS, special
 from midstream.errors import InputError
 
 
@@ -31,6 +31,7 @@ class Anatomy:
         cache_name: what the LM's forward and its output call the cache, or None for an LM that keeps none.
         makes_cache: whether only the LM can make its cache, which is of a class of its own.
         caches_per_layer: how many entries of the cache are a layer's.
+        restarts: whether a layer that is given several columns reads them as if it had read nothing before.
         reads_padding: whether the layers are told what is padding; without it, rows must be equally long everywhere.
     """
 
@@ -48,6 +49,7 @@ class Anatomy:
     cache_name: str | None = "past_key_values"
     makes_cache: bool = False
     caches_per_layer: int = 1
+    restarts: bool = False
     reads_padding: bool = True
 
     def width_at(self, layer: int) -> int:
@@ -167,6 +169,7 @@ def dissect(lm: PreTrainedModel) -> Anatomy:
         cache_name,
         isinstance(lm, GenerationMixin) and not type(lm)._supports_default_dynamic_cache(),  # a bare stack is none
         (getattr(config, "num_hidden_layers", None) or len(layers)) // len(layers),
+        any(hasattr(module, part) for layer in layers for module in layer.modules() for part in RESTARTS),
         reads_padding,
     )
 

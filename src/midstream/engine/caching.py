@@ -13,6 +13,11 @@ class State(list[Any]):
     """A state that the LM keeps as a plain list (RWKV), made so that other things can travel with it."""
 
 
+def carrying(cache: Any) -> Any:
+    """The same cache, able to carry other things."""
+    return State(cache) if type(cache) is list else cache
+
+
 def is_empty(cache: Any) -> bool:
     """Whether nothing has been read into `cache` yet, whatever kind it is."""
     if not isinstance(cache, Cache):  # a state is made when the first text is read

@@ -17,11 +17,11 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from midstream.engine.anatomy import Anatomy, dissect
-from midstream.engine.caching import fresh, named, returned, text_in, told_padding
+from midstream.engine.caching import carrying, fresh, named, returned, text_in, told_padding
 from midstream.engine.call import POSITION_RULES, Call, Memory, underway
 from midstream.engine.checks import check_call, check_routing, check_slots, text_mask
 from midstream.engine.junctions import LayerHook, PlaceHook, PutBack, TakeOut
-from midstream.engine.limits import check_layers, check_padding
+from midstream.engine.limits import check_layers, check_states
 from midstream.engine.masks import opened
 from midstream.engine.outer import Outer
 from midstream.engine.placement import Cargo, Group, Layout, positions_from_mask
@@ -155,6 +155,7 @@ class Engine:
             kwargs.pop("use_cache", None)
         text = input_ids if input_ids is not None else inputs_embeds
         assert text is not None, "the LM needs input_ids or inputs_embeds"
+        past_key_values = carrying(past_key_values)
         memory = Memory.of(past_key_values)
         if not cargo and memory is None:
             if position_ids is None and self.anatomy.takes_positions:
@@ -181,7 +182,7 @@ class Engine:
         call = Call(self, cargo, mask_BK, text.shape[1], past_key_values, asking_columns, outer)
         check_call(self.anatomy, self.schedules, call)
         if self.anatomy.stateful and not torch.compiler.is_compiling():
-            check_padding(self.anatomy, call, self.groups, kwargs.get("use_cache") is not False)
+            check_states(self.anatomy, call, self.groups, kwargs.get("use_cache") is not False)
         base = self.groups[0]
         if base and cargo:  # what lives in layer 0 is ordinary concatenation with the embeddings, for any LM
             if inputs_embeds is None:

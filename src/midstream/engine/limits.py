@@ -42,13 +42,20 @@ def check_layers(anatomy: Anatomy, schedules: Mapping[str, Schedule]) -> None:
                 )
 
 
-def check_padding(anatomy: Anatomy, call: Call, groups: tuple[Group, ...], keeps_cache: bool) -> None:
-    """Refuse padding that would leave its trace in a state.
+def check_states(anatomy: Anatomy, call: Call, groups: tuple[Group, ...], keeps_cache: bool) -> None:
+    """Refuse what would leave a state wrong.
 
     Raises:
-        InputError: rows of different lengths where the layers cannot be told, or padding after what was read already.
+        InputError: rows of different lengths where the layers cannot be told, padding after what was read already, or
+            several columns at once where the layers would forget what they have read.
     """
     whole = {tuple((name, 0) for name, _ in group) for group in groups}  # what is dropped is not chosen yet
+    widest = max(call.layout(group).width for group in whole)
+    if anatomy.restarts and call.start and widest > 1:
+        raise InputError(
+            f"the LM's layers forget what they have read when {widest} columns come at once on a cache; "
+            f"go on one column at a time and without media, or begin the conversation anew"
+        )
     for group in whole:
         valid_BW = call.layout(group).valid_BW
         if bool(valid_BW.all()):
@@ -66,3 +73,19 @@ def check_padding(anatomy: Anatomy, call: Call, groups: tuple[Group, ...], keeps
             raise InputError(
                 f"the LM folds what it reads into a state, and padding would leave a trace in it; {remedy}"
             )
+
+
+def check_gradients(anatomy: Anatomy, first: int) -> None:
+    """Refuse to train through layers that let no gradient pass, from layer `first` on.
+
+    Raises:
+        InputError: bitsandbytes has packed 4-bit weights for inference on a CPU, which cuts the gradient silently.
+    """
+    for number, layer in enumerate(anatomy.layers[first:], first):
+        for module in layer.modules():
+            state = getattr(getattr(module, "weight", None), "quant_state", None)
+            if getattr(state, "packing_format_for_cpu", False):
+                raise InputError(
+                    f"bitsandbytes has packed the 4-bit weights of layer {number} for inference on this CPU, and no "
+                    f"gradient passes them any more; load the LM anew and train before it answers, or load it in 8 bits"
+                )

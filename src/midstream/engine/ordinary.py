@@ -78,6 +78,10 @@ PECULIAR = {
 """An attribute of a module of the LM -> why the LM cannot be driven."""
 
 
+RESTARTS = frozenset({"x_proj", "x_proj_weight"})
+"""Parts of a mixer (Mamba's first kind) whose scan over several columns begins at nothing, whatever state is there."""
+
+
 def special(names: tuple[str, ...], config: Any) -> set[str]:
     """The arguments of a layer, of those given by name, that the engine cannot vouch for."""
     unused = {name for name, (setting, value) in UNUSED_WHEN.items() if (getattr(config, setting, None) or 0) == value}
