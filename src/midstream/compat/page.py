@@ -20,6 +20,19 @@ MEANING = {
 """Check -> what its number compares."""
 
 
+BESIDE = """## Beside the families
+
+- The attention implementations eager, sdpa and flex give the same, where Transformers offers them for a family.
+  Schedules that only read tokens, or choose them by attention, need eager or sdpa.
+- A quantised cache (`cache_implementation="quantized"`) keeps the tokens as any other does; its backend fp8 is tested.
+- 8-bit weights of bitsandbytes answer and let the gradient pass. So do 4-bit weights, until they answer for the first
+  time on a CPU that packs them for inference; from then on training is refused, since no gradient would pass.
+- An LM whose masks are not those of its layer types (a window that its config names and its code does not use) is
+  noticed in the first pass, and refused there.
+"""
+"""What tests say of things that are no families."""
+
+
 def page(result: dict[str, Any], command: str) -> str:
     """A Markdown page: the count, what was checked, and a table of all families.
 
@@ -59,6 +72,7 @@ def page(result: dict[str, Any], command: str) -> str:
         for family, entry in found.items()
         if entry["status"] != "pass"
     ]
+    lines += ["", *BESIDE.rstrip().splitlines()]
     return "\n".join(lines) + "\n"
 
 

@@ -139,6 +139,7 @@ _SMALL_GEMMA4 = "without per-layer embeddings and shared keys; the variants that
 
 LIMITS: dict[str, str] = {
     **{family: "with is_decoder=True" for family, special in SPECIAL.items() if special.get("is_decoder")},
+    **dict.fromkeys(("falcon_mamba", "jamba", "mamba", "zamba"), "a further turn on a filled cache is refused"),
     "big_bird": 'with attention_type="original_full"; block-sparse attention is refused',
     "bigbird_pegasus": 'with attention_type="original_full"; block-sparse attention is refused',
     "falcon": "with rotary positions; alibi=True is refused",
