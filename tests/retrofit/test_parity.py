@@ -148,3 +148,21 @@ def test_midstreams_own_model_says_the_same(family: str, name: str) -> None:
         assert cases.same(text_logits(family, given), [ours])
         assert vlms.vlm(family).generate(**given, **options)[0, len(ids) :].tolist() == said.tolist()
     assert cases.same(plain, [ours]) == (name == "prepend"), "active 0..L is the model's own; nothing else is"
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl"])
+def test_a_film_and_a_picture_in_one_prompt(family: str) -> None:
+    model, film = vlms.vlm(family), 97
+    ids = torch.tensor([[11, 25, *[film] * 4, 38, 95, *[vlms.MEDIA] * 4, 61, 79]])
+    kinds = (ids == vlms.MEDIA).long() + 2 * (ids == film).long()
+    given = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "mm_token_type_ids": kinds}
+    for name, number in (("", 1), ("_videos", 2)):
+        given[f"pixel_values{name}"] = vlms.Piece(number).random(16, 96)
+    given |= {f"{name}_grid_thw": torch.tensor([[1, 4, 4]]) for name in ("image", "video")}
+    words = kinds == 0
+    own = model(**given).logits[words]
+    with retrofit(model, prepend()):
+        assert cases.same([model(**given).logits[words]], [own])
+    with retrofit(model, vtw(4)):
+        assert not cases.same([model(**given).logits[words]], [own]), "the control"
