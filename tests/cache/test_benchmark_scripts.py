@@ -17,6 +17,7 @@ def run(script: str, command: str, out: Path, **options: Any) -> dict[str, Any]:
     return json.loads(out.read_text())
 
 
+@pytest.mark.slow
 def test_steps_from_a_cache_have_the_same_loss(tmp_path: Path) -> None:
     found = run("train_from_cache", "step", tmp_path / "out.json", sizes="32x4", rounds=1, tiny=True)["step"]["cells"][
         0
@@ -37,6 +38,7 @@ def test_runs_of_a_recipe(tmp_path: Path) -> None:
     assert len({cell["loss"] for cell in cells if cell["precision"] == "exact"}) == 1
 
 
+@pytest.mark.slow
 def test_equality(tmp_path: Path) -> None:
     found = run("cache_equality", "main", tmp_path / "out.json", only="llama,opt")
     assert found["summary"] == {"driven": 2, "logits_equal": 2, "states_equal": 2, "largest_states_difference": 0}
