@@ -32,7 +32,7 @@ def test_turns_are_taken_and_ratios_are_paired() -> None:
 
 def test_the_share_of_a_saving() -> None:
     assert share_of_saving(0.6, 0.5) == pytest.approx(0.8)
-    assert share_of_saving(1.1, 0.999) is None, "nothing is promised, so nothing can arrive"
+    assert share_of_saving(1.1, 0.95) is None, "nothing is promised, so nothing can arrive"
 
 
 def test_peak_memory_is_what_operators_hold() -> None:
