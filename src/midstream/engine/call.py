@@ -128,7 +128,8 @@ class Call:
 
     def positions(self, group: Group, among: Group | None = None) -> Tensor:
         """Position ids of the sequence of `group`, (B, W), in a layer whose keys are those of `among`."""
-        return self.positions_of(self.layout(group).items_BW, group if among is None else among)
+        keys = group if among is None else among
+        return self.once(("positions", group, keys), lambda: self.positions_of(self.layout(group).items_BW, keys))
 
     def positions_of(self, items_BQ: Tensor, among: Group) -> Tensor:
         """Position ids of some items in a layer whose keys are those of `among`, (B, Q)."""
