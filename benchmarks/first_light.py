@@ -59,7 +59,7 @@ def run_cell(cell: dict[str, Any], threads: int, n: int) -> dict[str, Any]:
     return cell | {
         "threads": threads,
         "seconds": round(seconds, 1),
-        "train": trained,
+        "train": {key: value for key, value in trained.items() if key != "model"},  # a scratch folder
         "eval": evaluated,
         "trained_parameters": sum(part["trained"] for part in info["parts"]),
     }
