@@ -93,7 +93,7 @@ def _second_turn(made: MidstreamForCausalLM, inputs: dict[str, Tensor], ids: Ten
     return new
 
 
-@cases.a_quarter(1, without="fastv")  # there, each question chooses the tokens of the pictures that come with it
+@cases.a_quarter(1, without=cases.ASKING)  # there, each question chooses among the pictures of its own turn
 def test_a_second_picture_on_the_same_cache_equals_one_call(family: str, case: str) -> None:
     made = cases.model(family, case)
     names = cases.senses(made)
@@ -117,7 +117,7 @@ def _again(made: MidstreamForCausalLM, inputs: dict[str, Tensor]) -> Any:
     return made(**inputs, use_cache=True).past_key_values
 
 
-@cases.a_quarter(0, without="fastv")
+@cases.a_quarter(0, without=cases.ASKING)
 def test_a_conversation_continues_through_generate(family: str, case: str) -> None:
     made = cases.model(family, case)
     names = cases.senses(made)

@@ -6,6 +6,7 @@ from transformers import DynamicCache
 
 import cases
 from midstream.errors import InputError
+from midstream.generating import Generating
 
 GREEDY = {"max_new_tokens": 8, "do_sample": False}
 
@@ -20,7 +21,7 @@ def test_a_static_cache_gives_what_a_dynamic_one_gives(family: str, case: str) -
 
 def test_control_without_room_for_the_tokens_a_static_cache_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     made = cases.model("llama", "deep_insert_middle")
-    monkeypatch.delattr(type(made), "_prepare_static_cache")
+    monkeypatch.delattr(Generating, "_prepare_static_cache")
     with pytest.raises((RuntimeError, IndexError)):
         made.generate(**cases.collate(cases.ROWS, cases.senses(made)), **GREEDY, cache_implementation="static")
 

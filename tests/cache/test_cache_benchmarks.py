@@ -1,6 +1,10 @@
-"""The benchmark scripts of the cache run through at toy size, and find what they are to find."""
+"""The benchmark scripts of the cache run through at toy size, and find what they are to find.
+
+Two of them take minutes and run when asked for:  MIDSTREAM_BENCHMARKS=all pytest tests/cache -m slow
+"""
 
 import json
+import os
 import runpy
 from pathlib import Path
 from typing import Any
@@ -8,6 +12,10 @@ from typing import Any
 import pytest
 
 import runs
+
+minutes = pytest.mark.skipif(
+    os.environ.get("MIDSTREAM_BENCHMARKS") != "all", reason="minutes; run with MIDSTREAM_BENCHMARKS=all"
+)
 
 SCRIPTS = Path(__file__).parent.parent.parent / "benchmarks"
 
@@ -27,6 +35,7 @@ def test_steps_from_a_cache_have_the_same_loss(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@minutes
 def test_runs_of_a_recipe(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(runs.tiny_recipe(tmp_path / "parts").to_yaml())
     options = {
@@ -39,6 +48,7 @@ def test_runs_of_a_recipe(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@minutes
 def test_equality(tmp_path: Path) -> None:
     found = run("cache_equality", "main", tmp_path / "out.json", only="llama,opt")
     assert found["summary"] == {"driven": 2, "logits_equal": 2, "states_equal": 2, "largest_states_difference": 0}
