@@ -67,7 +67,8 @@ class ConnectorTrainer(Trainer):
         self.processor.save_pretrained(folder)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
-        self.save_parts(Path(output_dir or str(self.args.output_dir)))
+        if self.args.should_save:  # every process comes by here, and one writes
+            self.save_parts(Path(output_dir or str(self.args.output_dir)))
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         self.joined.load_trained(load_weights(resume_from_checkpoint), resume_from_checkpoint)
