@@ -19,9 +19,9 @@ from midstream.cache.items import COLUMNS, STATES, collate, entry_layer
 from midstream.checkpoint import load_weights
 from midstream.data.sources import open_rows
 from midstream.engine.skipping import known
-from midstream.learnt_columns import logits_only_at, loss, question_ends, targets
-from midstream.modeling import MidstreamForCausalLM
-from midstream.processing import IGNORED, MidstreamProcessor
+from midstream.learnt_columns import logits_only_at, loss, targets
+from midstream.modeling import IGNORED, MidstreamForCausalLM, question_ends
+from midstream.processing import MidstreamProcessor
 from midstream.progress import Report
 from midstream.recipe import Recipe
 from midstream.training_callbacks import CompleteMark, Progress

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from midstream.processing import IGNORED
+from midstream.modeling import IGNORED
 
 _WANTED: ContextVar[Tensor | None] = ContextVar("midstream_wanted", default=None)
 
@@ -26,11 +26,6 @@ _WANTED: ContextVar[Tensor | None] = ContextVar("midstream_wanted", default=None
 def targets(labels_BT: Tensor) -> Tensor:
     """What each column is to say, (B, T): the label of the next one; `IGNORED` where nothing is learnt."""
     return nn.functional.pad(labels_BT[:, 1:], (0, 1), value=IGNORED)
-
-
-def question_ends(labels_BT: Tensor) -> Tensor:
-    """The last column of each row before the first label, (B,)."""
-    return ((labels_BT != IGNORED).int().argmax(1) - 1).clamp(min=0)
 
 
 @contextmanager

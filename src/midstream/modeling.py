@@ -223,7 +223,7 @@ class MidstreamForCausalLM(Recomputing, Generating, GenerationMixin):
         cargo = self._load(media, text, attention_mask, first)
         extra: dict[str, Any] = {"labels": labels} if labels is not None else {}
         if asking_columns is None and labels is not None and self.engine.asks:
-            asking_columns = ((labels != IGNORED).int().argmax(1) - 1).clamp(min=0)
+            asking_columns = question_ends(labels)
         if use_cache is None and labels is not None:
             use_cache = False  # a training step has no use for keys and values
         run = partial(
@@ -261,6 +261,11 @@ class MidstreamForCausalLM(Recomputing, Generating, GenerationMixin):
     def get_output_embeddings(self) -> nn.Module:
         """The LM's."""
         return self.lm.get_output_embeddings()
+
+
+def question_ends(labels_BT: Tensor) -> Tensor:
+    """The last column of each row before the first label, (B,)."""
+    return ((labels_BT != IGNORED).int().argmax(1) - 1).clamp(min=0)
 
 
 def _own_copy(lm: Any, name: str) -> Any:

@@ -11,7 +11,7 @@ each layer a token is in one of four states:
 The published ways of routing a modality are values of this language; `midstream.presets` names them.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import floor
 from typing import Any, Literal, Self, get_args
@@ -264,8 +264,3 @@ class Schedule:
         named = [write.layer for write in self.writes] + [keep.layer for keep in self.keeps]
         last = max([*named, *self.readable, *self.parked, self.leave or 0])
         return f"{self.name} {self.draw(last + 1)}{SIGNS[self.state(last + 1)]}.."
-
-
-def layers_of(schedules: Iterable[Schedule], what: Literal["readable", "parked"]) -> frozenset[int]:
-    """The layers in which any of `schedules` is in this state."""
-    return frozenset(layer for schedule in schedules for layer in getattr(schedule, what))

@@ -16,7 +16,7 @@ VOCABULARY = 99
 DEPTH = 6
 WIDTH = 32
 
-_PLAIN = {
+PLAIN = {
     "vocab_size": VOCABULARY,
     "hidden_size": WIDTH,
     "num_hidden_layers": DEPTH,
@@ -29,6 +29,7 @@ _PLAIN = {
     "bos_token_id": 1,
     "eos_token_id": 2,
 }
+"""Sizes of a tiny LM, under the names that most configs use."""
 
 LM_FAMILIES: dict[str, dict[str, Any]] = {
     "llama": {},
@@ -61,7 +62,7 @@ def tiny_lm(family: str = "llama", seed: int = 0, depth: int = DEPTH, **changes:
     """
     if family not in LM_FAMILIES:
         raise InputError(f"no tiny LM for {family!r}; choose one of {sorted(LM_FAMILIES)}")
-    settings = _PLAIN | {"num_hidden_layers": depth} | LM_FAMILIES[family] | changes
+    settings = PLAIN | {"num_hidden_layers": depth} | LM_FAMILIES[family] | changes
     if family == "gpt2":
         settings = {key: value for key, value in settings.items() if key not in ("hidden_size", "num_hidden_layers")}
         settings["n_layer"] = depth

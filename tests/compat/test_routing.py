@@ -1,9 +1,9 @@
 """Tokens that are read, parked or dropped on the way are right in families that attend differently, or are refused."""
 
 import pytest
+from routing import route, routing
 
 from midstream.compat.families import tiny_model
-from midstream.compat.routing import route, routing
 from midstream.engine import junctions
 from midstream.engine.call import Call
 from midstream.errors import InputError

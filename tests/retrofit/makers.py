@@ -44,21 +44,11 @@ from transformers import (
     VipLlavaForConditionalGeneration,
 )
 
+from midstream.testing import PLAIN
+
 MEDIA = 98
 SIDE, PATCH = 16, 8
-TEXT = {
-    "vocab_size": 99,
-    "hidden_size": 32,
-    "num_hidden_layers": 6,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 8,
-    "intermediate_size": 64,
-    "max_position_embeddings": 256,
-    "pad_token_id": 0,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-}
+TEXT = PLAIN
 VISION = {
     "hidden_size": 24,
     "num_hidden_layers": 3,

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 import cases
-from midstream.learnt_columns import logits_only_at, loss, question_ends, targets
-from midstream.modeling import MidstreamForCausalLM
+from midstream.learnt_columns import logits_only_at, loss, targets
+from midstream.modeling import MidstreamForCausalLM, question_ends
 from midstream.processing import IGNORED
 from midstream.testing import LM_FAMILIES
 

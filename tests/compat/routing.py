@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from layerwise import attention, layerwise, places
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from midstream.compat.checks import FLOAT32, Result
-from midstream.compat.layerwise import attention, layerwise, places
 from midstream.compat.scene import ROWS, Row, collate
 from midstream.engine.call import current
 from midstream.errors import InputError
