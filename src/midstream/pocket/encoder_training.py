@@ -9,9 +9,8 @@ nothing of the language model: a tag is three class ids (shape, colour, size; 0 
 
 from __future__ import annotations
 
-import itertools
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -20,9 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
-from torch.utils.data import DataLoader, IterableDataset
 
-from midstream.pocket.muon import BatchedMuon
+from midstream.pocket.fitting import fit
 from midstream.pocket.render import IMAGE_SIZE, Spot, draw
 from midstream.pocket.world import COLOURS, PLACES, SHAPES, SIZES, Bucket, Scene, sample_scene
 
@@ -32,10 +30,6 @@ WIDTHS: Final = (len(SHAPES) + 1, len(COLOURS) + 1, len(SIZES) + 1)
 MEAN: Final = (0.481, 0.466, 0.467)  # of the pictures, per channel, 0 to 1
 STD: Final = (0.143, 0.134, 0.140)
 BATCH: Final = 96
-MUON_LR: Final = 4e-3
-ADAM_LR: Final = 2e-3
-WARM_UP_STEPS: Final = 100
-DECAY_FROM: Final = 0.3
 _COVERED: Final = 0.06  # share of a patch's area that makes it a thing's patch
 
 
@@ -83,15 +77,6 @@ def tagged_batch(bucket: Bucket, index: int, seed: int, size: int = BATCH) -> Ta
     return Tagged(channels_first, torch.from_numpy(np.stack(patches)), torch.from_numpy(np.stack(cells)))
 
 
-class _Pictures(IterableDataset[Tagged]):
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
-
-    def __iter__(self) -> Iterator[Tagged]:
-        for index in itertools.count():
-            yield tagged_batch("train", index, self._seed)
-
-
 class Tagger(nn.Module):
     """The encoder with the two heads that only its pretraining needs."""
 
@@ -130,13 +115,6 @@ def _tag_loss(logits: torch.Tensor, wanted: torch.Tensor, empty_weight: float) -
     return total
 
 
-def _optimisers(model: Tagger) -> list[torch.optim.Optimizer]:
-    named = [(name, p, p.ndim == 2 and "encoder.layer" in name) for name, p in model.named_parameters()]
-    muon = BatchedMuon([p for _, p, matrix in named if matrix], lr=MUON_LR)
-    rest = [p for _, p, matrix in named if not matrix]
-    return [muon, torch.optim.AdamW(rest, lr=ADAM_LR, betas=(0.9, 0.98), weight_decay=0.0, fused=True)]
-
-
 @torch.no_grad()
 def tagging_accuracy(model: Tagger, bucket: Bucket = "test", batches: int = 6, seed: int = 0) -> dict[str, float]:
     """Share with all three tags right: of patches on things, of all patches, of filled cells, of whole scenes."""
@@ -170,41 +148,21 @@ def train(minutes: float, seed: int, device: torch.device, say: Callable[[str], 
     """
     torch.manual_seed(seed)
     model = Tagger().to(device)
-    optimisers = _optimisers(model)
-    peaks = [optimiser.param_groups[0]["lr"] for optimiser in optimisers]
 
     def loss(pixels: torch.Tensor, patches: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(device.type, dtype=torch.bfloat16):
-            patch_logits, cell_logits = model(pixels)
+        patch_logits, cell_logits = model(pixels)
         return _tag_loss(patch_logits, patches, 0.3) + _tag_loss(cell_logits, cells, 0.5)
 
-    compiled = torch.compile(loss, dynamic=False)
-    spent, mean, began, checked, step = 0.0, 0.0, time.monotonic(), 0.0, 0
-    loader = DataLoader(_Pictures(seed), batch_size=None, num_workers=1, prefetch_factor=16)
-    for step, batch in enumerate(loader, start=1):
-        scale = min(1.0, step / WARM_UP_STEPS, max(0.0, (1 - spent / (60 * minutes)) / (1 - DECAY_FROM)))
-        for optimiser, peak in zip(optimisers, peaks, strict=True):
-            optimiser.param_groups[0]["lr"] = peak * scale
-        value = compiled(*(part.to(device) for part in batch))
-        value.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for optimiser in optimisers:
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
-        if step == 1:
-            began = time.monotonic()
-        spent = time.monotonic() - began
-        mean = value.item() if step == 1 else 0.98 * mean + 0.02 * value.item()
-        if step % 100 == 0:
-            rate = step * BATCH / max(spent, 1e-9)
-            say(f"step {step}  {spent / 60:.1f}/{minutes:g} min  loss {mean:.3f}  {rate:.0f} pictures/s")
-        if spent - checked > 120 or spent >= 60 * minutes:
-            checked = spent
-            say(f"validation {tagging_accuracy(model, 'validation', batches=3)}")
-        if spent >= 60 * minutes:
-            break
-    model.eval()
-    return model, {"steps": step, "pictures": step * BATCH, "minutes": round(spent / 60, 1), "loss": round(mean, 4)}
+    figures = fit(
+        model,
+        partial(tagged_batch, "train", seed=seed),
+        loss,
+        lambda: tagging_accuracy(model, "validation", batches=3),
+        minutes=minutes,
+        device=device,
+        say=say,
+    )
+    return model, figures | {"pictures": figures["steps"] * BATCH}
 
 
 def save(model: Tagger, folder: Path) -> None:
