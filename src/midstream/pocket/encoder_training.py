@@ -41,7 +41,8 @@ class Tagged(NamedTuple):
     cells: torch.Tensor
 
 
-def _ids(scene: Scene) -> NDArray[np.int64]:
+def ids_of(scene: Scene) -> NDArray[np.int64]:
+    """Class ids of the things of a scene, ``[n, 3]``: shape, colour, size, each from 1."""
     return np.array(
         [[SHAPES.index(t.shape) + 1, COLOURS.index(t.colour) + 1, SIZES.index(t.size) + 1] for t in scene.things]
     )
@@ -49,7 +50,7 @@ def _ids(scene: Scene) -> NDArray[np.int64]:
 
 def tags(scene: Scene, spots: list[Spot]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Tags of the 64 patches and of the 9 cells, each ``[n, 3]``; a patch is the thing's that covers most of it."""
-    ids = _ids(scene)
+    ids = ids_of(scene)
     cover = np.zeros((len(spots), IMAGE_SIZE, IMAGE_SIZE), dtype=np.float32)
     for plane, spot in zip(cover, spots, strict=True):
         height, width = spot.mask_HW.shape
@@ -106,7 +107,11 @@ class Tagger(nn.Module):
         return self.patch_head(tokens_BTD[:, 1:]), cells
 
 
-def _tag_loss(logits: torch.Tensor, wanted: torch.Tensor, empty_weight: float) -> torch.Tensor:
+def tag_loss(logits: torch.Tensor, wanted: torch.Tensor, empty_weight: float) -> torch.Tensor:
+    """Sum over the three class ids of the mean cross-entropy; tags of 0 weigh ``empty_weight``.
+
+    ``logits [B, n, sum(WIDTHS)]``, ``wanted [B, n, 3]``.
+    """
     total = logits.new_zeros(())
     for part, target in zip(logits.float().split(WIDTHS, dim=-1), wanted.unbind(-1), strict=True):
         each = functional.cross_entropy(part.flatten(0, 1), target.flatten(), reduction="none")
@@ -151,7 +156,7 @@ def train(minutes: float, seed: int, device: torch.device, say: Callable[[str], 
 
     def loss(pixels: torch.Tensor, patches: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
         patch_logits, cell_logits = model(pixels)
-        return _tag_loss(patch_logits, patches, 0.3) + _tag_loss(cell_logits, cells, 0.5)
+        return tag_loss(patch_logits, patches, 0.3) + tag_loss(cell_logits, cells, 0.5)
 
     figures = fit(
         model,
