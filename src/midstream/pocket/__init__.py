@@ -26,9 +26,13 @@ def lm_path() -> Path:
     return _WEIGHTS / "lm"
 
 
-def encoder_path() -> Path:
-    """Folder of the shipped image encoder (ViT) and its image processor."""
-    return _WEIGHTS / "encoder"
+def encoder_path(part: str = "encoder") -> Path:
+    """Folder of a shipped encoder and its processor.
+
+    Args:
+        part: ``encoder`` (pictures), ``audio``, ``video``, ``molecule`` or ``series``.
+    """
+    return _WEIGHTS / part
 
 
 def model_path() -> Path:

@@ -1,8 +1,8 @@
-"""Trains what ships with pocket: ``python -m midstream.pocket.pretrain lm|encoder``.
+"""Trains what ships with pocket: ``python -m midstream.pocket.pretrain lm|encoder|audio|video|molecule|series``.
 
-Owns the command line and the provenance file; the work is in `lm_training` and `encoder_training`.
+Owns the command line and the provenance file; the work is in `lm_training` and in each world's `encoder_training`.
 
-Both are unimodal: the language model reads text only, the encoder sees pictures and class ids only. Budgets are
+All are unimodal: the language model reads text only, an encoder sees its own medium and class ids only. Budgets are
 wall-clock minutes, so a faster machine reads more in the same time; on a GPU give fewer. A killed ``lm`` run goes on
 from its last save when started again with the same ``--work``.
 """
@@ -16,21 +16,33 @@ import platform
 import sys
 import time
 from collections.abc import Sequence
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from midstream.pocket import encoder_path, lm_path
+
+ENCODERS: Final = {
+    "encoder": ("midstream.pocket.encoder_training", 14.0),
+    "audio": ("midstream.pocket.sounds.encoder_training", 12.0),
+    "video": ("midstream.pocket.motion.encoder_training", 12.0),
+    "molecule": ("midstream.pocket.molecules.encoder_training", 12.0),
+    "series": ("midstream.pocket.series.encoder_training", 3.0),
+}
+"""Part -> the module with its ``train``, ``tagging_accuracy`` and ``save``, and its budget in minutes."""
+LM_MINUTES: Final = 29.0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m midstream.pocket.pretrain",
-        description="Train the pocket language model or the pocket image encoder from nothing.",
+        description="Train the pocket language model or a pocket encoder (`encoder` reads pictures) from nothing.",
         epilog="examples:  ... pretrain lm --minutes 29    ... pretrain encoder --minutes 14 --out my/encoder",
     )
-    parser.add_argument("part", choices=("lm", "encoder"))
-    parser.add_argument("--minutes", type=float, help="wall-clock budget (default: 29 for lm, 14 for encoder)")
+    parser.add_argument("part", choices=("lm", *ENCODERS))
+    budgets = ", ".join(f"{minutes:g} for {part}" for part, (_, minutes) in ENCODERS.items())
+    parser.add_argument("--minutes", type=float, help=f"wall-clock budget (default: {LM_MINUTES:g} for lm, {budgets})")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default: auto)")
     parser.add_argument("--out", type=Path, help="folder to write (default: the shipped one)")
@@ -91,11 +103,10 @@ def _train_lm(arguments: argparse.Namespace, device: str) -> None:
 def _train_encoder(arguments: argparse.Namespace, device: str) -> None:
     import torch
 
-    from midstream.pocket import encoder_training
-
-    model, figures = encoder_training.train(arguments.minutes, arguments.seed, torch.device(device), _say)
-    metrics = encoder_training.tagging_accuracy(model, "test", batches=12)
-    encoder_training.save(model, arguments.out)
+    training = import_module(ENCODERS[arguments.part][0])
+    model, figures = training.train(arguments.minutes, arguments.seed, torch.device(device), _say)
+    metrics = training.tagging_accuracy(model, "test", batches=12)
+    training.save(model, arguments.out)
     (arguments.out / "provenance.json").write_text(_provenance(arguments, device, figures, {"test": metrics}))
     _say(json.dumps(metrics))
 
@@ -107,11 +118,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     device = ("cuda" if torch.cuda.is_available() else "cpu") if arguments.device == "auto" else arguments.device
     if arguments.minutes is None:
-        arguments.minutes = 29.0 if arguments.part == "lm" else 14.0
+        arguments.minutes = LM_MINUTES if arguments.part == "lm" else ENCODERS[arguments.part][1]
     if arguments.minutes <= 0:
         sys.stderr.write(f"--minutes must be above 0, not {arguments.minutes:g}\n")
         return 2
-    arguments.out = arguments.out or (lm_path() if arguments.part == "lm" else encoder_path())
+    arguments.out = arguments.out or (lm_path() if arguments.part == "lm" else encoder_path(arguments.part))
     (_train_lm if arguments.part == "lm" else _train_encoder)(arguments, device)
     return 0
 
