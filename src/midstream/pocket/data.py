@@ -13,6 +13,7 @@ Owns which scenes, questions and pictures a row is made of. Knows nothing of mod
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from typing import Any, Final, Literal, TypeAlias
 
 from midstream.pocket import language
@@ -21,7 +22,7 @@ from midstream.pocket.world import Bucket, Scene, sample_scene
 
 Row: TypeAlias = dict[str, Any]
 Split: TypeAlias = Literal["train", "validation", "test", "held_out"]
-_SPLITS: Final[dict[Split, tuple[Bucket, bool]]] = {
+SPLITS: Final[dict[Split, tuple[Bucket, bool]]] = {
     "train": ("train", False),
     "validation": ("validation", False),
     "test": ("test", False),
@@ -33,15 +34,25 @@ def _text(words: str) -> list[dict[str, Any]]:
     return [{"type": "text", "text": words}]
 
 
+def turns(media: Sequence[dict[str, Any]], asked: Sequence[language.Question]) -> list[dict[str, Any]]:
+    """The messages of a row: a turn per question and one per answer, the media parts before the first question."""
+    messages: list[dict[str, Any]] = []
+    for question in asked:
+        messages.append({"role": "user", "content": _text(question.text)})
+        messages.append({"role": "assistant", "content": _text(question.answer)})
+    messages[0]["content"][:0] = media
+    return messages
+
+
 def scene_of(split: Split, index: int, seed: int = 0) -> Scene:
     """The scene that row ``index`` of a split is about.
 
     Raises:
         ValueError: an unknown split.
     """
-    if split not in _SPLITS:
-        raise ValueError(f"unknown split {split!r}; known: {', '.join(_SPLITS)}")
-    bucket, held_out = _SPLITS[split]
+    if split not in SPLITS:
+        raise ValueError(f"unknown split {split!r}; known: {', '.join(SPLITS)}")
+    bucket, held_out = SPLITS[split]
     return sample_scene(bucket, index, seed, held_out=held_out)
 
 
@@ -54,14 +65,9 @@ def example(
     asked = language.ask_many(scene, rng, questions_per_scene)
     if include_describe:
         asked.insert(rng.randint(0, len(asked)), language.ask_describe(scene, rng))
-    messages: list[dict[str, Any]] = []
-    for question in asked:
-        messages.append({"role": "user", "content": _text(question.text)})
-        messages.append({"role": "assistant", "content": _text(question.answer)})
     picture = render(scene, seed=rng.getrandbits(32))
-    messages[0]["content"].insert(0, {"type": "image", "image": picture})
     return {
-        "messages": messages,
+        "messages": turns([{"type": "image", "image": picture}], asked),
         "types": [question.kind for question in asked],
         "id": f"{split}-{seed}-{index}",
         "description": language.describe(scene, rng),
