@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import re
 from typing import Final, NamedTuple
 
 from midstream.pocket.molecules.pieces import CHARGED, LINKERS, SCAFFOLDS, SUBSTITUENTS, Part, Scaffold
@@ -26,9 +27,11 @@ HALOGENS: Final = ("fluorine", "chlorine", "bromine")
 CHARGES: Final = ("none", "positive", "negative")
 WEIGHTS: Final = ("light", "heavy")
 POLARITIES: Final = ("nonpolar", "polar")
-HEAVY_FROM: Final = 260.0  # g/mol
+HEAVY_FROM: Final = 250.0  # g/mol
 POLAR_FROM: Final = 60.0  # square angstrom of polar surface (Ertl's TPSA)
 MOST: Final = 4  # the largest number that can be said
+TOKENS: Final = re.compile(r"\[[^\]]+\]|Br|Cl|%\d\d|.")  # how a SMILES is cut: one token an atom, bond, digit, bracket
+LONGEST: Final = 44  # tokens of a pocket molecule as assembled; its canonical SMILES is hardly ever longer
 HELD_OUT: Final = frozenset({"indole", "thiophene", "oxane", "imidazole"})
 _BUCKETS: Final[tuple[Bucket, ...]] = ("train",) * 8 + ("validation", "test")
 _TWO_SCAFFOLDS: Final = 0.55
@@ -89,7 +92,7 @@ class Molecule(NamedTuple):
 
 def _parts(rng: random.Random) -> list[Part]:
     """Up to four substituents; a charge is decided first, so that all three answers are about as frequent."""
-    charge = rng.choices(("none", "positive", "negative", "both"), weights=(0.26, 0.35, 0.35, 0.04))[0]
+    charge = rng.choices(("none", "positive", "negative", "both"), weights=(0.21, 0.37, 0.38, 0.04))[0]
     parts = [rng.choice(CHARGED[sign]) for sign in ("positive", "negative") if charge in (sign, "both")]
     neutral: list[Part] = []
     for _ in range(rng.choices((0, 1, 2, 3), weights=(0.08, 0.3, 0.4, 0.22))[0]):
@@ -127,7 +130,7 @@ def _sign(smiles: str) -> str:
 
 
 def draw(rng: random.Random) -> Molecule | None:
-    """A random molecule; None where a number in it would be above `MOST`."""
+    """A random molecule; None where a number in it would be above `MOST`, or it would be above `LONGEST`."""
     names = rng.choices(tuple(SCAFFOLDS), k=2 if rng.random() < _TWO_SCAFFOLDS else 1)
     scaffolds = [SCAFFOLDS[name] for name in names]
     parts = _parts(rng)
@@ -148,7 +151,7 @@ def draw(rng: random.Random) -> Molecule | None:
     surface = sum(piece.surface for piece in (*scaffolds, *pieces, *used))
     counts = tuple((group, groups.count(group)) for group in GROUPS if group in groups)
     rings = sum(scaffold.rings for scaffold in scaffolds)
-    if rings > MOST or any(count > MOST for _, count in counts):
+    if rings > MOST or any(count > MOST for _, count in counts) or len(TOKENS.findall(smiles)) > LONGEST:
         return None
     facts = Facts(
         rings,
