@@ -25,7 +25,9 @@ from midstream.media.limits import (
     MAX_VIDEO_WORK,
     MIN_SAMPLING_RATE,
 )
+from midstream.media.molecules import load_molecule
 from midstream.media.series import load_series
+from midstream.media.tables import load_row
 from midstream.media.video import load_video
 
 __all__ = [
@@ -48,6 +50,8 @@ __all__ = [
     "MIN_SAMPLING_RATE",
     "load_audio",
     "load_image",
+    "load_molecule",
+    "load_row",
     "load_series",
     "load_video",
 ]

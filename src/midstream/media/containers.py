@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from midstream.errors import InputError
 from midstream.media.completeness import mp4_is_cut, webm_is_cut
 from midstream.media.limits import MAX_VIDEO_FRAMES, MAX_VIDEO_PIXELS, MAX_VIDEO_SECONDS
+from midstream.media.sampling import check_result, check_work, sampled
 from midstream.media.sources import missing
-from midstream.media.video import check_result, check_work, sampled
 
 CODECS = frozenset({"h264", "hevc", "mpeg4", "mjpeg", "vp8", "vp9", "av1"})
 """What is decoded. libav knows hundreds more, hardly any of which meets a fuzzer as often as these do."""

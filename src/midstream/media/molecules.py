@@ -10,7 +10,7 @@ from midstream.errors import InputError
 MAX_SMILES_CHARACTERS: Final = 1000
 """Longest SMILES that is read. Drugs have about 50 characters; up to here RDKit needs well under a second."""
 
-_ALLOWED: Final = frozenset("ABCDEFGHIKLMNOPRSTUVWXYZabcdefghiklmnoprstuy0123456789()[]=#$:/\\.@+-%*")
+_ALLOWED: Final = frozenset("ABCDEFGHIKLMNOPRSTUVWXYZabcdefghiklmnoprstuvy0123456789()[]=#$:/\\.@+-%*")
 
 
 def load_molecule(source: Any) -> str:
@@ -20,7 +20,7 @@ def load_molecule(source: Any) -> str:
         source: a SMILES string, or ``{"smiles": string}``. White space around it is taken off.
 
     Returns:
-        the canonical SMILES, with stereochemistry, isotopes and charges as given.
+        the canonical SMILES, with stereochemistry, isotopes and charges as given and without atom-map numbers.
 
     Raises:
         InputError: not a string, empty, longer than `MAX_SMILES_CHARACTERS`, not a SMILES, impossible valences,
@@ -31,16 +31,22 @@ def load_molecule(source: Any) -> str:
     from rdkit.rdBase import BlockLogs
 
     with BlockLogs():  # the reason is told below, once, in one sentence
-        molecule = chem.MolFromSmiles(smiles, sanitize=False)
+        molecule = chem.MolFromSmiles(smiles)
         if molecule is None:
-            raise InputError(f"{_short(smiles)} is not a SMILES that can be read; give one such as 'CC(=O)O'")
-        try:
-            chem.SanitizeMol(molecule)
-            chem.AssignStereochemistry(molecule, cleanIt=True)
-        except ValueError as error:
-            reason = " ".join(str(error).split()).rstrip(".")[:160]
-            raise InputError(f"{_short(smiles)} is no possible molecule ({reason}); correct the SMILES") from None
-        return str(chem.MolToSmiles(chem.RemoveHs(molecule)))
+            raise InputError(_reason(smiles, chem))
+        for atom in molecule.GetAtoms():
+            atom.SetAtomMapNum(0)  # a number for the chemist's eye; it would be part of the text
+        return str(chem.MolToSmiles(molecule))
+
+
+def _reason(smiles: str, chem: Any) -> str:
+    """Why RDKit refuses it: the grammar, or the chemistry."""
+    raw = chem.MolFromSmiles(smiles, sanitize=False)
+    problems = chem.DetectChemistryProblems(raw) if raw is not None else ()
+    if not problems:
+        return f"{_short(smiles)} is not a SMILES that can be read; give one such as 'CC(=O)O'"
+    said = " ".join(problems[0].Message().split()).rstrip(".")[:160]
+    return f"{_short(smiles)} is no possible molecule ({said}); correct the SMILES"
 
 
 def rdkit() -> Any:
