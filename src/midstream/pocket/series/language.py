@@ -18,7 +18,7 @@ from midstream.pocket.series.world import FAULTS, LEVELS, TRENDS, WAVES, Line, R
 QUESTION_TYPES: Final = ("trend", "wave", "level", "line", "fault", "place", "count", "existence", "comparison")
 WORDS: Final[tuple[str, ...]] = (
     *TRENDS, *WAVES, *LEVELS, *FAULTS,
-    "trend", "wave", "level", "line", "lines", "faster", "wrong", "nothing",
+    "trend", "wave", "level", "line", "lines", "faster", "wrong", "nothing", "with", "has", "or",
 )  # fmt: skip
 _SHARES: Final = (0.15, 0.15, 0.10, 0.15, 0.09, 0.08, 0.08, 0.10, 0.10)
 _KNOWN: Final = {"trend": TRENDS, "wave": WAVES, "level": LEVELS}
