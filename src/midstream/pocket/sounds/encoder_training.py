@@ -26,8 +26,9 @@ from midstream.pocket.world import PLACES, Bucket, Scene, sample_scene
 
 MELS: Final = 64
 FRAMES: Final = 288
-PATCH: Final = 16
-TIMES: Final = FRAMES // PATCH
+PATCH: Final = 32  # frames and mel bands; patches overlap in time, as those of AST do
+STEP: Final = 16  # frames from one patch to the next
+TIMES: Final = (FRAMES - PATCH) // STEP + 1
 PITCHES: Final = MELS // PATCH
 MEAN: Final = -7.43  # of the log-mel spectrograms
 STD: Final = 1.85  # half their standard deviation: the extractor divides by twice this
@@ -37,7 +38,7 @@ _COVERED: Final = 0.25  # share of a patch's time that makes it a thing's patch
 
 
 class Tagged(NamedTuple):
-    """Spectrograms ``[B, 288, 64]`` (normalised), tags of their time patches ``[B, 18, 3]`` and slots ``[B, 9, 3]``."""
+    """Spectrograms ``[B, 288, 64]`` (normalised), tags of their time patches ``[B, 17, 3]`` and slots ``[B, 9, 3]``."""
 
     spectra: torch.Tensor
     times: torch.Tensor
@@ -52,27 +53,39 @@ def extractor() -> Any:
     return ASTFeatureExtractor(num_mel_bins=MELS, max_length=FRAMES, sampling_rate=RATE, mean=MEAN, std=STD)
 
 
+@cache
+def _window_and_filters() -> tuple[torch.Tensor, torch.Tensor]:
+    from transformers.audio_utils import mel_filter_bank, window_function
+
+    filters = mel_filter_bank(
+        257, MELS, 20, RATE // 2, RATE, norm=None, mel_scale="kaldi", triangularize_in_mel_space=True
+    )
+    return torch.from_numpy(window_function(400, "hann", periodic=False)).float(), torch.from_numpy(filters).float()
+
+
 def spectrum_of(wave: Floats) -> torch.Tensor:
     """What `extractor` gives for a sound ``[SAMPLES]``, several times as fast: ``[288, 64]``.
 
     Pretraining makes thousands of sounds a minute, and the extractor goes through each frame by frame (9 ms a sound).
     """
-    ours = extractor()
+    window, filters = _window_and_filters()
     frames = torch.from_numpy(wave).unfold(-1, 400, _HOP)
     frames = frames - frames.mean(-1, keepdim=True)
     emphasised = frames.clone()
     emphasised[:, 1:] -= 0.97 * frames[:, :-1]
     emphasised[:, 0] *= 1 - 0.97
-    complexes = torch.view_as_real(torch.fft.rfft(emphasised * torch.from_numpy(ours.window).float(), 512))
-    mels = complexes.square().sum(-1) @ torch.from_numpy(ours.mel_filters).float()
+    complexes = torch.view_as_real(torch.fft.rfft(emphasised * window, 512))
+    mels = complexes.square().sum(-1) @ filters
     return (mels.clamp_min(1.192092955078125e-07).log() - MEAN) / (2 * STD)
 
 
 def tags(scene: Scene, notes: list[Note]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Tags of the 18 time patches and of the 9 slots, each ``[n, 3]``; a patch is the thing's that fills most of it."""
+    """Tags of the 17 time patches and of the 9 slots, each ``[n, 3]``; a patch is the thing's that fills most of it."""
     ids = ids_of(scene)
     length = PATCH * _HOP
-    starts = np.arange(TIMES)[None] * length + 120  # the middle of a 25 ms window is 120 samples after its hop's start
+    starts = (
+        np.arange(TIMES)[None] * STEP * _HOP + 120
+    )  # the middle of a 25 ms window is 120 samples after its hop's start
     first = np.array([[note.start] for note in notes])
     last = first + np.array([[len(note.wave)] for note in notes])
     share = (np.minimum(last, starts + length) - np.maximum(first, starts)).clip(0) / length
@@ -112,7 +125,7 @@ class Tagger(nn.Module):
             attention_probs_dropout_prob=0.0,
             patch_size=PATCH,
             frequency_stride=PATCH,
-            time_stride=PATCH,
+            time_stride=STEP,
             max_length=FRAMES,
             num_mel_bins=MELS,
         )
@@ -122,7 +135,7 @@ class Tagger(nn.Module):
         self.slot_head = nn.Linear(config.hidden_size, len(PLACES) * sum(WIDTHS))
 
     def forward(self, spectra: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits of patches ``[B, 4, 18, sum(WIDTHS)]`` and of slots ``[B, 9, sum(WIDTHS)]``."""
+        """Logits of patches ``[B, 2, 17, sum(WIDTHS)]`` and of slots ``[B, 9, sum(WIDTHS)]``."""
         tokens_BTD = self.encoder(spectra).last_hidden_state  # [CLS], [distillation], then pitch by pitch all times
         slots = self.slot_head(tokens_BTD[:, 0]).unflatten(1, (len(PLACES), sum(WIDTHS)))
         return self.time_head(tokens_BTD[:, 2:]).unflatten(1, (PITCHES, TIMES)), slots
