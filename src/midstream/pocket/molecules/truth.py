@@ -37,7 +37,8 @@ _NUMBERS: Final = (7, 8, 16, 9, 17, 35)  # of the elements of ATOMS
 
 
 @cache
-def _patterns() -> dict[str, Any]:
+def patterns() -> dict[str, Any]:
+    """`PATTERNS` compiled, one RDKit molecule each."""
     from rdkit import Chem
 
     return {name: Chem.MolFromSmarts(PATTERNS[name]) for name in GROUPS}
@@ -61,7 +62,7 @@ def facts_of(smiles: str) -> Facts:
     molecule = chem.MolFromSmiles(smiles)
     if molecule is None:
         raise InputError(f"{smiles[:80]!r} is not a SMILES that RDKit can read; give one such as 'CCO'")
-    counts = {name: len(molecule.GetSubstructMatches(pattern)) for name, pattern in _patterns().items()}
+    counts = {name: len(molecule.GetSubstructMatches(pattern)) for name, pattern in patterns().items()}
     present = {atom.GetAtomicNum() for atom in molecule.GetAtoms()}
     charge = chem.GetFormalCharge(molecule)
     return Facts(

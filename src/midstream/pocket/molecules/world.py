@@ -147,8 +147,9 @@ def draw(rng: random.Random) -> Molecule | None:
         pieces = [*pieces, linker]
     smiles, used, added = _fill(scaffolds[0], second, parts, rng)
     groups += added
-    mass = sum(piece.mass for piece in (*scaffolds, *pieces, *used)) - 2.016 * (len(scaffolds) - 1)
-    surface = sum(piece.surface for piece in (*scaffolds, *pieces, *used))
+    pieces = [*pieces, *used]
+    mass = sum(x.mass for x in scaffolds) + sum(x.mass for x in pieces) - 2.016 * (len(scaffolds) - 1)  # two H a bond
+    surface = sum(x.surface for x in scaffolds) + sum(x.surface for x in pieces)
     counts = tuple((group, groups.count(group)) for group in GROUPS if group in groups)
     rings = sum(scaffold.rings for scaffold in scaffolds)
     if rings > MOST or any(count > MOST for _, count in counts) or len(TOKENS.findall(smiles)) > LONGEST:
