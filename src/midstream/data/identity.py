@@ -2,9 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from midstream.data.rows import Row, media_of
 
@@ -24,19 +26,60 @@ def identity(rows: Sequence[Row]) -> str:
     is noticed only if it is among the few.
     """
     found = hashlib.sha256(str(getattr(rows, "version", "")).encode())
+    for part in getattr(rows, "parts", ()):
+        found.update(identity(part).encode())
     for record in getattr(rows, "records", rows):
-        found.update(json.dumps(record, default=_content).encode())
+        found.update(json.dumps(record, default=content_of).encode())
     for row in spread(rows):
-        found.update(json.dumps(row, default=_content).encode())
+        found.update(json.dumps(row, default=content_of).encode())
         for item in media_of(row):
-            found.update(_content(item).encode())
+            found.update(content_of(item).encode())
     return found.hexdigest()[:12]
 
 
-def _content(item: Any) -> str:
-    """A digest of a medium: a path, bytes, a picture, an array."""
+def content_of(item: Any) -> str:
+    """A digest of a medium: of what is in a file or a folder of files, or of values, kinds and shapes of what is given.
+
+    Args:
+        item: a path, text, bytes, a picture, an array, a number, or lists and dictionaries of such.
+    """
+    return _digest(item).hex()
+
+
+def _digest(item: Any) -> bytes:
     if isinstance(item, str | Path):
-        path = Path(item)
-        item = path.read_bytes() if path.is_file() else str(item).encode()
-    content = item if isinstance(item, bytes) else item.tobytes() if hasattr(item, "tobytes") else repr(item).encode()
-    return hashlib.sha256(content).hexdigest()
+        return _hashed(b"text", *_file(item))
+    if isinstance(item, bytes | bytearray | memoryview):
+        return _hashed(b"bytes", bytes(item))
+    if isinstance(item, Mapping):
+        return _hashed(b"mapping", *(_digest(str(key)) + _digest(item[key]) for key in sorted(item, key=str)))
+    if isinstance(item, list | tuple):
+        return _hashed(b"list", *(_digest(value) for value in item))
+    if hasattr(item, "mode") and hasattr(item, "tobytes"):  # a picture of PIL's
+        return _hashed(b"picture", f"{item.mode}{item.size}".encode(), item.tobytes())
+    if hasattr(item, "__array__") and not isinstance(item, np.generic):
+        array = np.ascontiguousarray(item)
+        if array.dtype != object:
+            return _hashed(b"array", f"{array.dtype.str}{np.shape(item)}".encode(), array.tobytes())
+        return _digest(array.tolist())
+    return _hashed(b"value", f"{type(item).__name__} {item!r}".encode())
+
+
+def _file(path: str | Path) -> list[bytes]:
+    """What a path leads to; of text that leads nowhere, the text."""
+    try:
+        if Path(path).is_file():
+            return [Path(path).read_bytes()]
+        if str(path) and Path(path).is_dir():
+            return [part for file in sorted(Path(path).iterdir()) for part in (file.name.encode(), *_file(file))]
+    except (OSError, ValueError):  # too long for a path, or with characters that none has
+        pass
+    return [str(path).encode()]
+
+
+def _hashed(*pieces: bytes) -> bytes:
+    """Pieces with their lengths, so that no two lists of pieces run together to the same bytes."""
+    found = hashlib.sha256()
+    for piece in pieces:
+        found.update(len(piece).to_bytes(8, "big") + piece)
+    return found.digest()

@@ -2,15 +2,16 @@
 
 A row is a conversation, in the style that TRL and the OpenAI API share::
 
-    {"messages": [{"role": "user", "content": [{"type": "image", "image": <path | bytes | PIL>},
+    {"messages": [{"role": "user", "content": [{"type": "image", "image": <path | bytes | PIL | ...>},
                                                {"type": "text", "text": "what colour is the square?"}]},
                   {"role": "assistant", "content": "red"}],
      "types": ["colour"],              optional: a word per assistant turn, for accuracy by type
      "answers": [["red", "dark red"]], optional: accepted answers per assistant turn
-     "description": "a red square.",   optional: the picture in words, for the ceiling without eyes
+     "description": "a red square.",   optional: the media in words, for the ceiling without eyes
      "id": "..."}                      optional
 
-Images stay paths until a row is asked for its pixels, so a data set of any size is a list of small records.
+A part's type is the name of a modality, and what stands under that name is what `midstream.media` reads for its medium.
+Media stay paths until a model asks for them, so a data set of any size is a list of small records.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -30,13 +31,22 @@ class Rows(Sequence[Row]):
         make: record -> row. A pure function: the same index always gives the same row.
         name: what people call this data in messages.
         version: what tells this data from another of the same records, where records are no more than numbers.
+        parts: the rows that these are made from, if they are a mix.
     """
 
-    def __init__(self, records: Sequence[Any], make: Callable[[Any], Row], name: str, version: str = "") -> None:
+    def __init__(
+        self,
+        records: Sequence[Any],
+        make: Callable[[Any], Row],
+        name: str,
+        version: str = "",
+        parts: Sequence["Rows"] = (),
+    ) -> None:
         self.records = records
         self._make = make
         self.name = name
         self.version = version
+        self.parts = parts
 
     def __len__(self) -> int:
         return len(self.records)
@@ -47,7 +57,7 @@ class Rows(Sequence[Row]):
     def __getitem__(self, index: slice) -> "Rows": ...
     def __getitem__(self, index: int | slice) -> "Row | Rows":
         if isinstance(index, slice):
-            return Rows(self.records[index], self._make, self.name, self.version)
+            return Rows(self.records[index], self._make, self.name, self.version, self.parts)
         return self._make(self.records[index])
 
     def __iter__(self) -> Iterator[Row]:
@@ -62,7 +72,7 @@ def text_of(content: Any) -> str:
 
 
 def media_of(row: Row) -> list[Any]:
-    """The media of a row, in order: paths, bytes or PIL images."""
+    """The media of a row, in order: paths, bytes, pictures, arrays or what else a modality takes."""
     found = []
     for message in row["messages"]:
         if not isinstance(message["content"], str):
@@ -91,9 +101,21 @@ def check_row(row: Any, where: str) -> Row:
     if not turns:
         raise InputError(f"{where}: field `messages` has no assistant turn, so there is no answer to learn or to check")
     for field in ("types", "answers"):
-        if row.get(field) is not None and len(row[field]) != turns:
-            raise InputError(f"{where}: field `{field}` has {len(row[field])} entries for {turns} assistant turns")
+        if row.get(field) is not None:
+            _check_turns(row[field], turns, f"{where}: field `{field}`", list if field == "answers" else str)
     return row
+
+
+def _check_turns(value: Any, turns: int, where: str, kind: type) -> None:
+    if not isinstance(value, list):
+        raise InputError(f"{where} must be a list with an entry for each assistant turn, not {_kind(value)}")
+    if len(value) != turns:
+        raise InputError(f"{where} has {len(value)} entries for {turns} assistant turns")
+    for number, entry in enumerate(value):
+        texts = entry if kind is list else [entry]
+        if not isinstance(entry, kind) or not texts or not all(isinstance(text, str) for text in texts):
+            wanted = "a list of accepted answers" if kind is list else "a word"
+            raise InputError(f"{where}[{number}] must be {wanted}, not {_kind(entry)}")
 
 
 def _check_message(message: Any, where: str) -> None:
@@ -111,32 +133,12 @@ def _check_message(message: Any, where: str) -> None:
             raise InputError(f"{where}.content[{number}] must be an object with a `type`, not {_kind(part)}")
         if part.get(part["type"]) is None:
             raise InputError(f"{where}.content[{number}] is of type {part['type']!r} but has no `{part['type']}`")
+        if part["type"] == "text" and not isinstance(part["text"], str):
+            raise InputError(f"{where}.content[{number}].text must be text, not {_kind(part['text'])}")
     if message["role"] != "system" and not text_of(content).strip():
         raise InputError(f"{where}.content has no text: a {message['role']} turn must say something")
 
 
 def _kind(value: Any) -> str:
-    return "missing" if value is None else "empty" if value in ([], {}, "") else type(value).__name__
-
-
-def fill_images(row: Row, images: Sequence[Any], where: str) -> Row:
-    """Put a row's `images` column (TRL's style) into its image parts that name none, in order.
-
-    Raises:
-        InputError: more or fewer such parts than images.
-    """
-    waiting: list[dict[str, Any]] = [
-        part
-        for message in row.get("messages") or []
-        if isinstance(message, dict) and isinstance(message.get("content"), list)
-        for part in message["content"]
-        if isinstance(part, dict) and part.get("type") == "image" and part.get("image") is None
-    ]
-    if len(waiting) != len(images):
-        raise InputError(
-            f"{where}: field `images` has {len(images)} images for {len(waiting)} image parts without one; "
-            f"give as many as there are {{'type': 'image'}} parts"
-        )
-    for part, image in zip(waiting, images, strict=True):
-        part["image"] = image
-    return row
+    empty = isinstance(value, list | dict | str) and not value
+    return "missing" if value is None else "empty" if empty else type(value).__name__

@@ -1,13 +1,18 @@
 """A recipe: one run, fully described. Settings, how they are read, and what is refused. Knows no torch and no model."""
 
 from midstream.recipe.data import (
+    AudioCapsData,
     CocoCaptionsData,
     Data,
     HubData,
     JsonlData,
     LlavaData,
+    MixData,
+    MixPart,
+    MsrVttData,
     PocketData,
     Vqav2Data,
+    WebdatasetData,
 )
 from midstream.recipe.modalities import Connector, Features, ModalitySettings
 from midstream.recipe.reading import SHIPPED, load_recipe, parse_recipe, shipped_names
@@ -16,6 +21,7 @@ from midstream.recipe.tree import Evaluation, Recipe, Smoke, Training
 
 __all__ = [
     "SHIPPED",
+    "AudioCapsData",
     "CocoCaptionsData",
     "Connector",
     "Data",
@@ -24,13 +30,17 @@ __all__ = [
     "HubData",
     "JsonlData",
     "LlavaData",
+    "MixData",
+    "MixPart",
     "ModalitySettings",
+    "MsrVttData",
     "PocketData",
     "Recipe",
     "ScheduleSettings",
     "Smoke",
     "Training",
     "Vqav2Data",
+    "WebdatasetData",
     "load_recipe",
     "parse_recipe",
     "shipped_names",
