@@ -9,9 +9,9 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "midstream"
 LAYERS = (
     ("errors", "progress"),
-    ("schedule", "media", "provenance"),
+    ("schedule", "media", "provenance", "own"),
     ("presets", "pictures", "connectors", "encoders", "recipe", "pocket", "testing", "checkpoint"),
-    ("engine",),
+    ("engine", "preparing"),
     ("configuration", "modality", "reuse"),
     ("generating", "recomputing"),
     ("modeling", "retrofitting"),

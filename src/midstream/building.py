@@ -27,6 +27,9 @@ def build_model(recipe: Recipe) -> MidstreamForCausalLM:
             connector=settings.connector.model_dump(exclude_none=True),
             schedule=preset(settings.schedule.preset, **settings.schedule.model_dump(exclude={"preset"})),
             features=settings.features.model_dump(),
+            medium=settings.medium,
+            prepare=settings.prepare,
+            options=settings.options,
         )
     with torch.random.fork_rng():
         torch.manual_seed(recipe.training.seed)

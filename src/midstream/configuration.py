@@ -44,7 +44,7 @@ class MidstreamConfig(PreTrainedConfig):
 
 def resolve(source: str | Path) -> str | Path:
     """The folder of a shipped model, or `source` itself."""
-    return pocket.model_path() if source == "pocket" else source
+    return pocket.model_path(str(source)) if str(source) in pocket.model_names() else source
 
 
 def load_config(source: str | Path) -> MidstreamConfig:

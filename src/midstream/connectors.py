@@ -122,6 +122,30 @@ class SoftPrompt(nn.Module):
         return self.net(self.table)[None, None].expand(rows, -1, -1, -1)
 
 
+class TimedConnector(nn.Module):
+    """A connector that sees time: a learned vector for each of `times` steps is added to that step's features.
+
+    For encoders that read frames one by one, and know nothing of their order (the temporal embedding of TimeSformer,
+    arXiv 2102.05095, section 3.1, put behind the encoder).
+    """
+
+    def __init__(self, inner: nn.Module, times: int, encoder_width: int) -> None:
+        super().__init__()
+        self.inner = inner
+        self.table = nn.Parameter(torch.randn(times, encoder_width) * 0.02)
+
+    def forward(self, features_NVPE: Tensor) -> Tensor:
+        """(N, V, P, E) -> (N, V, K, D); P features are `times` steps of equally many, step after step.
+
+        Raises:
+            InputError: P is no multiple of `times`.
+        """
+        times, count = len(self.table), features_NVPE.shape[2]
+        if count % times:
+            raise InputError(f"connector.times is {times}, but {count} features do not divide into as many steps")
+        return self.inner(features_NVPE + self.table.repeat_interleave(count // times, dim=0))
+
+
 CONNECTORS: dict[str, type[nn.Module]] = {
     "linear": LinearConnector,
     "mlp": MLPConnector,
@@ -137,10 +161,11 @@ def build_connector(settings: Mapping[str, Any], **widths: int) -> nn.Module:
         InputError: unknown kind or option.
     """
     options = dict(settings)
-    kind = options.pop("kind", None)
+    kind, times = options.pop("kind", None), options.pop("times", None)
     if kind not in CONNECTORS:
         raise InputError(f"unknown connector kind {kind!r}; choose one of {sorted(CONNECTORS)}")
     try:
-        return CONNECTORS[kind](**widths, **options)
+        connector = CONNECTORS[kind](**widths, **options)
     except TypeError as error:
         raise InputError(f"connector {kind}: {str(error).split('__init__() ')[-1]}") from None
+    return connector if times is None else TimedConnector(connector, times, widths["encoder_width"])

@@ -19,6 +19,8 @@ from midstream.encoders import FeatureSpec, FrozenEncoder, load_encoder
 from midstream.engine.anatomy import Anatomy
 from midstream.engine.placement import Cargo
 from midstream.errors import InputError
+from midstream.own import OwnEncoder
+from midstream.preparing import medium_of
 from midstream.schedule import Schedule
 
 POCKET = "pocket"
@@ -30,17 +32,24 @@ class Modality:
     """What a sense is made of, before anything is loaded.
 
     Args:
-        encoder: a hub id, a local folder, a loaded Hugging Face model, "pocket" (the small image encoder that ships
-            with Midstream), or "soft_prompt" for learned vectors in front of every text.
+        encoder: a hub id, a local folder, a loaded Hugging Face model, "pocket" (the small encoder of this medium that
+            ships with Midstream), the name of one's own (`midstream.own`), or "soft_prompt" for learned vectors in
+            front of every text.
         connector: {"kind": "linear" | "mlp" | "resampler" | "soft_prompt", options}; a bare kind is short for that.
         schedule: where its tokens live in the LM.
         features: which encoder layers and tokens are used.
+        medium: what its files are (`midstream.preparing.MEDIA`); by default told from the modality's name or encoder.
+        prepare: how its media are prepared, where the encoder leaves it open (seconds, frames, length).
+        options: passed on when the encoder is loaded.
     """
 
-    encoder: str | Path | PreTrainedModel
+    encoder: str | Path | PreTrainedModel | OwnEncoder
     connector: str | Mapping[str, Any] = "mlp"
     schedule: Schedule = field(default_factory=Schedule)
     features: FeatureSpec | Mapping[str, Any] | None = None
+    medium: str | None = None
+    prepare: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def build(self, name: str, anatomy: Anatomy, expected: Mapping[str, Any] | None = None) -> "LoadedModality":
         """Load the encoder and make a fresh connector.
@@ -58,7 +67,7 @@ class Modality:
         if self.encoder == SOFT_PROMPT:
             return LoadedModality(None, build_connector({**settings, "kind": SOFT_PROMPT}, lm_width=lm_width))
         spec = FeatureSpec.make(self.features)
-        encoder = load_encoder(pocket.encoder_path() if self.encoder == POCKET else self.encoder, spec)
+        encoder = load_encoder(self._source(name), spec, **self.options)
         if expected is not None:
             trained_on = str(expected.get("name", "an encoder"))
             check_fingerprint(encoder.model, expected, f"{name} encoder", trained_on, self.encoder_name(encoder))
@@ -74,28 +83,39 @@ class Modality:
             encoder, build_connector(settings, encoder_width=encoder.width, lm_width=lm_width, levels=levels)
         )
 
+    def _source(self, name: str) -> Any:
+        return pocket.encoder_path(self.medium or name) if self.encoder == POCKET else self.encoder
+
     def encoder_name(self, encoder: FrozenEncoder) -> str:
         """How the encoder is called in configs and messages."""
-        return str(self.encoder) if isinstance(self.encoder, str | Path) else encoder.model.name_or_path
+        if isinstance(self.encoder, str | Path):
+            return str(self.encoder)
+        return encoder.model.name if isinstance(encoder.model, OwnEncoder) else encoder.model.name_or_path
 
-    def to_dict(self, loaded: "LoadedModality") -> dict[str, Any]:
+    def to_dict(self, name: str, loaded: "LoadedModality") -> dict[str, Any]:
         """The plain form that a config keeps; `from_dict` is its inverse."""
         settings = {"kind": self.connector} if isinstance(self.connector, str) else dict(self.connector)
         data: dict[str, Any] = {"connector": settings, "schedule": self.schedule.to_dict()}
         if loaded.encoder is None:
             return data | {"encoder": SOFT_PROMPT}
-        name = self.encoder_name(loaded.encoder)
+        source = self.encoder_name(loaded.encoder)
+        data |= {"medium": medium_of(name, loaded.encoder.model, self.medium)}
+        data |= {"prepare": dict(self.prepare)} if self.prepare else {}
+        data |= {"options": dict(self.options)} if self.options else {}
         return data | {
-            "encoder": name,
+            "encoder": source,
             "features": FeatureSpec.make(self.features).to_dict(),
-            "fingerprint": fingerprint(loaded.encoder.model) | {"name": name},
+            "fingerprint": fingerprint(loaded.encoder.model) | {"name": source},
         }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], encoder: str | Path | PreTrainedModel | None = None) -> "Modality":
         """Inverse of `to_dict`; `encoder` replaces the one that is named there."""
         schedule = Schedule.from_dict(data["schedule"])
-        return cls(encoder or data["encoder"], data["connector"], schedule, data.get("features"))
+        medium, prepare, options = data.get("medium"), data.get("prepare", {}), data.get("options", {})
+        return cls(
+            encoder or data["encoder"], data["connector"], schedule, data.get("features"), medium, prepare, options
+        )
 
 
 class LoadedModality(nn.Module):
@@ -114,7 +134,7 @@ class LoadedModality(nn.Module):
             media: the encoder's inputs, (B, S, ...).
         """
         assert self.encoder is not None
-        if self.encoder.input_name not in media:
+        if not media or (self.encoder.input_name and self.encoder.input_name not in media):
             raise InputError(f"the encoder reads {self.encoder.input_name}, but got {sorted(media)}")
         filled = slots_BS >= 0
         for key, value in media.items():

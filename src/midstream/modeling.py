@@ -85,7 +85,7 @@ class MidstreamForCausalLM(Recomputing, Generating, GenerationMixin):
             lm=name,
             lm_fingerprint=fingerprint(model),
             text_config=_own_copy(model, name),
-            modalities={name: modality.to_dict(loaded[name]) for name, modality in modalities.items()},
+            modalities={name: modality.to_dict(name, loaded[name]) for name, modality in modalities.items()},
             positions=positions,
         )
         return cls(config, model, loaded)

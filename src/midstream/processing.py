@@ -5,21 +5,22 @@ at the slots, and the text column before which each stands goes beside it in `im
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import AutoImageProcessor, AutoProcessor, AutoTokenizer, BatchFeature, PreTrainedTokenizerBase
+from transformers import AutoProcessor, AutoTokenizer, BatchFeature, PreTrainedTokenizerBase
 
-from midstream import media, pocket
+from midstream import pocket
 from midstream.checkpoint import written_whole
-from midstream.configuration import MidstreamConfig
+from midstream.configuration import MidstreamConfig, resolve
 from midstream.errors import InputError
 from midstream.modality import POCKET
 from midstream.modeling import IGNORED
+from midstream.preparing import OwnPreparer, medium_of, open_preparer, restore_preparer, wrap
 
 DEFAULT_TEMPLATE = (
     "{% for message in messages %}{% if message['role'] == 'user' %}Question: {{ message['content'] }}\n"
@@ -27,10 +28,6 @@ DEFAULT_TEMPLATE = (
     "{% else %}{{ message['content'] }}\n{% endif %}{% endfor %}{% if add_generation_prompt %}Answer:{% endif %}"
 )
 """How a conversation is written for an LM whose tokenizer has no chat template."""
-
-LOADERS: dict[str, Callable[[Any], Any]] = {"image": media.load_image}
-"""Modality name -> what turns a path, bytes or object into what its processor takes."""
-
 
 @dataclass(slots=True)
 class _Row:
@@ -46,12 +43,12 @@ class MidstreamProcessor:
 
     Args:
         tokenizer: the LM's. It is set to pad on the left for prompts; training batches are padded on the right.
-        processors: modality name -> the encoder's own processor (an image processor, a feature extractor).
+        processors: modality name -> a `Preparer`, or the encoder's own processor for a modality called after a medium.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, processors: Mapping[str, Any]) -> None:
         self.tokenizer = tokenizer
-        self.processors = dict(processors)
+        self.processors = {name: wrap(name, processor) for name, processor in processors.items()}
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
         self._takes_parts = _template_takes_parts(tokenizer)
@@ -63,16 +60,22 @@ class MidstreamProcessor:
         """The processors that belong to a model's LM and encoders.
 
         Raises:
-            InputError: an encoder was given as a module, so its processor is unknown; build the processor yourself.
+            InputError: an encoder was given as a module, so its processor is unknown: build the processor yourself;
+                or a setting of `prepare` does not fit.
         """
         config = model.config
         lm = pocket.lm_path() if config.lm == POCKET else config.lm
         tokenizer = tokenizer or _load(AutoTokenizer, str(lm), "tokenizer")
         processors = {}
         for name, part in (config.modalities or {}).items():
-            if model.modalities[name].encoder is not None:
-                source = pocket.encoder_path() if part["encoder"] == POCKET else part["encoder"]
-                processors[name] = _load(AutoImageProcessor, str(source), f"{name} processor")
+            encoder = model.modalities[name].encoder
+            if encoder is not None:
+                medium = part.get("medium") or medium_of(name, encoder.model)  # older configs do not say
+                source = pocket.encoder_path(medium) if part["encoder"] == POCKET else part["encoder"]
+                settings = part.get("prepare", {})
+                if medium == OwnPreparer.medium:
+                    settings = {"options": part.get("options", {})}
+                processors[name] = open_preparer(medium, str(source), encoder.model, settings)
         return cls(tokenizer, processors)
 
     def save_pretrained(self, folder: str | Path) -> None:
@@ -80,8 +83,9 @@ class MidstreamProcessor:
         with written_whole(folder) as scratch:
             self.tokenizer.save_pretrained(scratch)
             for name, processor in self.processors.items():
-                processor.save_pretrained(scratch / name)
-            names = {"processor_class": type(self).__name__, "modalities": list(self.processors)}
+                processor.save(scratch / name)
+            kinds = {n: {"medium": p.medium, **p.settings} for n, p in self.processors.items()}
+            names = {"processor_class": type(self).__name__, "modalities": kinds}
             (scratch / "processor_config.json").write_text(json.dumps(names, indent=2))
 
     @classmethod
@@ -91,14 +95,19 @@ class MidstreamProcessor:
         Raises:
             InputError: the folder holds no Midstream processor.
         """
-        folder = pocket.model_path() if folder == POCKET else Path(folder)
+        folder = Path(resolve(folder))
         try:
             names = json.loads((folder / "processor_config.json").read_text())["modalities"]
         except (OSError, ValueError, KeyError):
             raise InputError(
                 f"{folder} holds no Midstream processor; give a folder that `midstream train` wrote"
             ) from None
-        processors = {name: _load(AutoImageProcessor, str(folder / name), f"{name} processor") for name in names}
+        if isinstance(names, list):  # written before there were other media than images
+            names = {name: {"medium": "image"} for name in names}
+        processors = {
+            name: restore_preparer(kind["medium"], str(folder / name), {k: v for k, v in kind.items() if k != "medium"})
+            for name, kind in names.items()
+        }
         return cls(_load(AutoTokenizer, str(folder), "tokenizer"), processors)
 
     def __call__(
@@ -266,14 +275,9 @@ class MidstreamProcessor:
                 most = max(len(columns) for columns in slots)
                 data[f"{name}_slots"] = _pad(slots, [0] * len(rows), most, -1)
                 items = [item for given in media_of for item in given.get(name) or ()]
-                for key, value in self._process(name, items).items():
+                for key, value in self.processors[name](items).items():
                     data[f"{name}_{key}"] = _spread(value, data[f"{name}_slots"] >= 0)
         return BatchFeature(data)
-
-    def _process(self, name: str, items: list[Any]) -> dict[str, Tensor]:
-        load = LOADERS.get(name, lambda item: item)
-        made = self.processors[name]([load(item) for item in items], return_tensors="pt")
-        return {key: value for key, value in made.items() if isinstance(value, Tensor)}
 
 
 def _check(row: _Row, given: Mapping[str, Any], processors: Mapping[str, Any]) -> None:

@@ -128,10 +128,11 @@ def model_folder(source: str) -> Path:
     """
     from midstream import pocket
 
-    folder = pocket.model_path() if source == "pocket" else Path(source)
+    shipped = pocket.model_names()
+    folder = pocket.model_path(source) if source in shipped else Path(source)
     if not (folder / "config.json").is_file():
         raise InputError(
-            f"{source} is not a model's folder; give one that midstream train wrote, or the shipped `pocket`"
+            f"{source} is not a model's folder; give one that midstream train wrote, or a shipped one: {', '.join(shipped)}"
         )
     return folder
 

@@ -62,7 +62,9 @@ def _draw(found: dict[str, Any], picture: Path) -> None:
 
 
 def _is_model(source: str) -> bool:
-    return source == "pocket" or Path(source).is_dir()
+    from midstream import pocket
+
+    return source in pocket.model_names() or Path(source).is_dir()
 
 
 def _of_model(source: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from midstream.pocket.world import Scene, Thing, make_scene
 
 __all__ = [
     "Row", "Scene", "Split", "Thing", "described", "encoder_path", "example", "examples", "lm_path", "make_scene",
-    "model_path", "render", "scene_of",
+    "model_names", "model_path", "render", "scene_of",
 ]  # fmt: skip
 
 _WEIGHTS = Path(__file__).parent / "weights"
@@ -26,15 +26,16 @@ def lm_path() -> Path:
     return _WEIGHTS / "lm"
 
 
-def encoder_path(part: str = "encoder") -> Path:
-    """Folder of a shipped encoder and its processor.
-
-    Args:
-        part: ``encoder`` (pictures), ``audio``, ``video``, ``molecule`` or ``series``.
-    """
-    return _WEIGHTS / part
+def encoder_path(medium: str = "image") -> Path:
+    """Folder of the shipped encoder of a medium (a ViT for ``image``) and its processor; it need not exist yet."""
+    return _WEIGHTS / ("encoder" if medium == "image" else medium)
 
 
-def model_path() -> Path:
-    """Folder of the shipped model: the `best` recipe's connector between the two, as `save_pretrained` wrote it."""
-    return _WEIGHTS / "model"
+def model_path(name: str = "pocket") -> Path:
+    """Folder of a shipped model: `pocket` sees pictures, `pocket-audio` hears, and so on (`model_names`)."""
+    return _WEIGHTS / name.replace("pocket", "model", 1)
+
+
+def model_names() -> list[str]:
+    """The shipped models, `pocket` first: connectors only, as `save_pretrained` wrote them."""
+    return sorted(path.parent.name.replace("model", "pocket", 1) for path in _WEIGHTS.glob("model*/config.json"))

@@ -62,7 +62,8 @@ STAGES: Final = (
 )
 
 
-def _turn(question: language.Question) -> list[Chunk]:
+def turn(question: language.Question) -> list[Chunk]:
+    """A question and its answer; the answer is what is learnt."""
     answer = Chunk(f" {question.answer}", 1.0, 0.3 if question.kind == language.DESCRIBE else 1.0)
     return [Chunk(f"Question: {question.text}\nAnswer:", 0.04, 0.04), answer, Chunk("\n", 0.3, 0.3)]
 
@@ -86,9 +87,18 @@ class Corpus:
         prose: ordinary paragraphs (`midstream.pocket.prose`).
         row_tokens: tokens per row, one more than the model's input length.
         seed: another seed is another corpus.
+        attributes: words that carry content, beyond those of scenes.
     """
 
-    def __init__(self, tokenizer: Any, prose: Sequence[str], row_tokens: int, seed: int = 0) -> None:
+    def __init__(
+        self,
+        tokenizer: Any,
+        prose: Sequence[str],
+        row_tokens: int,
+        seed: int = 0,
+        attributes: frozenset[str] = frozenset(),
+    ) -> None:
+        self._attributes = _ATTRIBUTES | attributes
         self._tokenizer = tokenizer
         self._prose = prose
         self._row_tokens = row_tokens
@@ -104,7 +114,7 @@ class Corpus:
             if found is None:
                 found = self._cache[word] = self._tokenizer.encode(word, add_special_tokens=False)
             ids += found
-            weights += [chunk.attribute if word.strip() in _ATTRIBUTES else chunk.plain] * len(found)
+            weights += [chunk.attribute if word.strip() in self._attributes else chunk.plain] * len(found)
         return ids, weights
 
     def _fill(self, row: tuple[list[int], list[float]], chunks: Sequence[Chunk]) -> bool:
@@ -129,14 +139,18 @@ class Corpus:
             if rng.random() < (1.0 if stage.kinds == _LOOK_UP else 0.3):
                 questions.insert(rng.randint(0, len(questions)), language.ask_thing(scene, rng))
             for question in questions:
-                self._fill(row, _turn(question))
+                self._fill(row, turn(question))
             if len(row[0]) >= self._row_tokens - 75:  # no room for another scene worth reading: ask more about this one
                 for question in language.ask_many(scene, rng, 5, stage.kinds):
-                    self._fill(row, _turn(question))
-            if len(row[0]) < self._row_tokens:
-                row[0].append(self._tokenizer.eos_token_id)
-                row[1].append(0.05)
+                    self._fill(row, turn(question))
+            self._end(row)
         return row
+
+    def _end(self, row: tuple[list[int], list[float]]) -> None:
+        """End of a document, where there is room for its mark."""
+        if len(row[0]) < self._row_tokens:
+            row[0].append(self._tokenizer.eos_token_id)
+            row[1].append(0.05)
 
     def _prose_row(self, rng: random.Random) -> tuple[list[int], list[float]]:
         row: tuple[list[int], list[float]] = ([], [])
@@ -146,14 +160,18 @@ class Corpus:
             row[1].extend([*weights, 0.05])
         return row[0][: self._row_tokens], row[1][: self._row_tokens]
 
+    def _row(self, rng: random.Random, index: int) -> tuple[list[int], list[float]]:
+        if rng.random() < PROSE_SHARE:
+            return self._prose_row(rng)
+        return self._scene_row(rng, [stage for stage in STAGES if stage.first <= index][-1])
+
     def batch(self, index: int, rows: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Batch ``index``: ids and weights, both ``[rows, row_tokens]``; padding has weight 0."""
         rng = random.Random(f"{self._seed}/{index}")
-        stage = [stage for stage in STAGES if stage.first <= index][-1]
         ids_BT = np.full((rows, self._row_tokens), self._tokenizer.pad_token_id, dtype=np.int64)
         weights_BT = np.zeros((rows, self._row_tokens), dtype=np.float32)
         for b in range(rows):
-            ids, weights = self._prose_row(rng) if rng.random() < PROSE_SHARE else self._scene_row(rng, stage)
+            ids, weights = self._row(rng, index)
             ids_BT[b, : len(ids)] = ids
             weights_BT[b, : len(ids)] = weights
         return ids_BT, weights_BT
@@ -166,6 +184,6 @@ def tokenizer_texts(prose: Sequence[str], seed: int = 0, scenes: int = 6000) -> 
         scene = sample_scene("train", index, seed)
         chunks = opening(scene, rng)
         for question in [*language.ask_many(scene, rng, 5), language.ask_describe(scene, rng)]:
-            chunks += _turn(question)
+            chunks += turn(question)
         yield "".join(chunk.text for chunk in chunks)
     yield from prose

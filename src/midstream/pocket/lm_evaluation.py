@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import torch
@@ -23,14 +24,23 @@ class Asked(NamedTuple):
     questions: list[language.Question]
 
 
-def described_scenes(bucket: Bucket, scenes: int, questions: int, seed: int = 0) -> list[Asked]:
-    """Scenes of a split with ``questions`` questions each and one ``describe`` question at the end."""
+def described_scenes(bucket: Bucket, scenes: int, questions: int, seed: int = 0, world: str = "") -> list[Asked]:
+    """Scenes of a split with ``questions`` questions each and one ``describe`` question at the end.
+
+    Args:
+        world: a package of `midstream.pocket` with a world of its own; none is the world of pictures.
+    """
+    if world:
+        words, sample = (import_module(f"midstream.pocket.{world}.{part}") for part in ("language", "world"))
+        draw = sample.sample
+    else:
+        words, draw = language, sample_scene
     rows = []
     for index in range(scenes):
         rng = random.Random(f"described/{seed}/{bucket}/{index}")
-        scene = sample_scene(bucket, index, seed)
-        asked = [*language.ask_many(scene, rng, questions), language.ask_describe(scene, rng)]
-        rows.append(Asked(language.describe(scene, rng), asked))
+        scene = draw(bucket, index, seed)
+        asked = [*words.ask_many(scene, rng, questions), words.ask_describe(scene, rng)]
+        rows.append(Asked(words.describe(scene, rng), asked))
     return rows
 
 

@@ -20,13 +20,14 @@ from typing import Any, Final
 import torch
 from torch.nn import functional
 from torch.utils.data import DataLoader, IterableDataset
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from midstream.pocket import lm_evaluation, prose
 from midstream.pocket.corpus import Corpus, tokenizer_texts
 from midstream.pocket.lm_shape import build_model
 from midstream.pocket.muon import BatchedMuon
 from midstream.pocket.tokenizer import train_tokenizer
+from midstream.pocket.widening import WORLDS, WideCorpus, new_words, widened_model, widened_tokenizer
 
 ROW_TOKENS: Final = 177
 ROWS: Final = 24
@@ -34,6 +35,8 @@ WARM_UP_STEPS: Final = 100
 DECAY_FROM: Final = 0.35
 MUON_LR: Final = 3e-3
 ADAM_LR: Final = 3e-3
+GENTLE: Final = 0.6
+"""Learning rates of the second course, as a share of the first one's: what is known is not to be unlearnt."""
 
 
 @dataclass
@@ -62,14 +65,14 @@ class _Rows(IterableDataset[tuple[torch.Tensor, torch.Tensor]]):
             yield torch.from_numpy(ids), torch.from_numpy(weights)
 
 
-def _optimisers(model: Any) -> list[torch.optim.Optimizer]:
+def _optimisers(model: Any, gentle: float) -> list[torch.optim.Optimizer]:
     matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
     others = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
     muon = BatchedMuon(matrices, lr=MUON_LR)
     adam = torch.optim.AdamW(others, lr=ADAM_LR, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
     for optimiser in (muon, adam):
         for group in optimiser.param_groups:
-            group["peak"] = group["lr"]
+            group["peak"] = group["lr"] * gentle
     return [muon, adam]
 
 
@@ -130,6 +133,19 @@ def _save(folder: Path, model: Any, optimisers: list[torch.optim.Optimizer], ste
     (folder / "state.tmp").replace(folder / "state.pt")
 
 
+def _begin(work: Path, known: Path | None, paragraphs: list[str], seed: int) -> tuple[Any, Any]:
+    """Model and tokenizer at the start of a run, or of its resumption: a resumed model keeps the words it knows."""
+    if (work / "state.pt").exists():
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(work / "latest")
+        return build_model(tokenizer), tokenizer
+    if known is None:
+        tokenizer = train_tokenizer(tokenizer_texts(paragraphs, seed))
+        return build_model(tokenizer), tokenizer
+    tokenizer, pieces = widened_tokenizer(PreTrainedTokenizerFast.from_pretrained(known), new_words())
+    model = widened_model(AutoModelForCausalLM.from_pretrained(known, attn_implementation="eager"), pieces)
+    return model, tokenizer
+
+
 def train(
     minutes: float,
     seed: int,
@@ -137,6 +153,7 @@ def train(
     work: Path,
     say: Callable[[str], None],
     check_every: float = 300.0,
+    known: Path | None = None,
 ) -> tuple[Any, Any, dict[str, Any]]:
     """Train, or go on training, the language model.
 
@@ -147,18 +164,16 @@ def train(
         work: folder for the resumable state and the latest Hugging Face snapshot (``work/latest``).
         say: receives one line of progress at a time.
         check_every: seconds between validations, each followed by a save.
+        known: folder of a model that goes on to the second course (`widening`); without it the first one begins.
 
     Returns:
         the model, the tokenizer and figures about the run (steps, tokens, minutes, loss).
     """
     torch.manual_seed(seed)
     paragraphs = prose.paragraphs()
-    if (work / "state.pt").exists():  # a resumed model keeps the words it knows
-        tokenizer = PreTrainedTokenizerFast.from_pretrained(work / "latest")
-    else:
-        tokenizer = train_tokenizer(tokenizer_texts(paragraphs, seed))
-    model = build_model(tokenizer).to(device)
-    optimisers = _optimisers(model)
+    model, tokenizer = _begin(work, known, paragraphs, seed)
+    model = model.to(device)
+    optimisers = _optimisers(model, GENTLE if known else 1.0)
     budget, step = Budget(60 * minutes), 0
     if (work / "state.pt").exists():
         state = torch.load(work / "state.pt", map_location=device, weights_only=True)
@@ -167,10 +182,13 @@ def train(
             optimiser.load_state_dict(saved)
         step, budget.spent = state["step"], state["spent"]
         say(f"resuming at step {step}, {budget.spent / 60:.1f} min spent")
-    loader = DataLoader(_Rows(Corpus(tokenizer, paragraphs, ROW_TOKENS, seed), step), batch_size=None, num_workers=1,
-                        prefetch_factor=16)  # fmt: skip
+    corpus = (WideCorpus if known else Corpus)(tokenizer, paragraphs, ROW_TOKENS, seed)
+    loader = DataLoader(_Rows(corpus, step), batch_size=None, num_workers=1, prefetch_factor=16)
     loss_of = weighted_loss(model, device)
-    validation = lm_evaluation.described_scenes("validation", 192, 10)
+    worlds = ["", *(world.package for world in WORLDS)] if known else [""]
+    validation = {
+        name: lm_evaluation.described_scenes("validation", 192 // len(worlds), 10, world=name) for name in worlds
+    }
     first, checked, mean, began = step, budget.spent, 0.0, time.monotonic() - budget.spent
     for ids, weights in loader:
         if budget.progress >= 1:
@@ -194,8 +212,9 @@ def train(
         if budget.spent - checked > check_every or budget.progress >= 1:
             checked = budget.spent
             model.eval()
-            shares = lm_evaluation.teacher_forced(model, tokenizer, validation)
-            say("validation " + json.dumps({kind: round(share, 3) for kind, share in shares.items()}))
+            for world, rows in validation.items():
+                shares = lm_evaluation.teacher_forced(model, tokenizer, rows)
+                say(f"validation {world} " + json.dumps({kind: round(share, 3) for kind, share in shares.items()}))
             model.train()
             _save(work, model, optimisers, step, budget.spent)
             model.save_pretrained(work / "latest")

@@ -28,7 +28,7 @@ ENCODERS: Final = {
     "audio": ("midstream.pocket.sounds.encoder_training", 12.0),
     "video": ("midstream.pocket.motion.encoder_training", 12.0),
     "molecule": ("midstream.pocket.molecules.encoder_training", 12.0),
-    "series": ("midstream.pocket.series.encoder_training", 3.0),
+    "series": ("midstream.pocket.series.encoder_training", 2.0),
 }
 """Part -> the module with its ``train``, ``tagging_accuracy`` and ``save``, and its budget in minutes."""
 LM_MINUTES: Final = 29.0
@@ -46,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default: auto)")
     parser.add_argument("--out", type=Path, help="folder to write (default: the shipped one)")
+    parser.add_argument("--known", type=Path, help="lm only: the second course, of the model in this folder")
     parser.add_argument("--work", type=Path, help="lm only: folder for the resumable state (default: OUT with '.work')")
     return parser
 
@@ -59,9 +60,8 @@ def _machine(device: str) -> str:
 
 
 def _provenance(arguments: argparse.Namespace, device: str, figures: dict[str, Any], metrics: dict[str, Any]) -> str:
-    command = (
-        f"python -m midstream.pocket.pretrain {arguments.part} --minutes {arguments.minutes:g} --seed {arguments.seed}"
-    )
+    part = f"{arguments.part} --known FIRST_COURSE" if arguments.known else arguments.part
+    command = f"python -m midstream.pocket.pretrain {part} --minutes {arguments.minutes:g} --seed {arguments.seed}"
     packages = ("torch", "transformers", "tokenizers", "numpy", "pillow")
     record = {
         "command": command,
@@ -84,20 +84,25 @@ def _train_lm(arguments: argparse.Namespace, device: str) -> None:
     import torch
 
     from midstream.pocket import lm_evaluation, lm_training
+    from midstream.pocket.widening import WORLDS
 
     work = arguments.work or arguments.out.with_name(arguments.out.name + ".work")
-    model, tokenizer, figures = lm_training.train(arguments.minutes, arguments.seed, torch.device(device), work, _say)
-    rows = lm_evaluation.described_scenes("test", 300, 8)
+    model, tokenizer, figures = lm_training.train(
+        arguments.minutes, arguments.seed, torch.device(device), work, _say, known=arguments.known
+    )
     _say("measuring with greedy generation on described test scenes")
     model.set_attn_implementation("sdpa")
-    metrics = lm_evaluation.generated(model, tokenizer, rows)
+    measured: dict[str, Any] = {"split": "test", "scenes": 300, "questions": 2700, "described_exact_match": {}}
+    for world in ("", *(world.package for world in WORLDS)) if arguments.known else ("",):
+        rows = lm_evaluation.described_scenes("test", 300, 8, world=world)
+        shares = lm_evaluation.generated(model, tokenizer, rows)
+        measured["described_exact_match"][world or "pictures"] = {k: round(v, 4) for k, v in shares.items()}
+        _say(f"{world or 'pictures'} {json.dumps(measured['described_exact_match'][world or 'pictures'])}")
     model.save_pretrained(arguments.out)
     tokenizer.save_pretrained(arguments.out)
-    shares = {kind: round(share, 4) for kind, share in metrics.items()}
-    questions = sum(len(row.questions) for row in rows)
-    measured = {"described_exact_match": shares, "split": "test", "scenes": len(rows), "questions": questions}
+    if arguments.known and (arguments.known / "provenance.json").is_file():
+        figures["first_course"] = json.loads((arguments.known / "provenance.json").read_text())
     (arguments.out / "provenance.json").write_text(_provenance(arguments, device, figures, measured))
-    _say(json.dumps(measured))
 
 
 def _train_encoder(arguments: argparse.Namespace, device: str) -> None:

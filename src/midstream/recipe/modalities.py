@@ -1,6 +1,6 @@
 """The settings of a modality: encoder features, connector, schedule. Tests compare them with the code they name."""
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, PositiveInt
 
@@ -17,9 +17,10 @@ class Features(Settings):
 
 
 class Linear(Settings):
-    """`midstream.connectors.LinearConnector`."""
+    """`midstream.connectors.LinearConnector`; `times` as in `midstream.connectors.TimedConnector`."""
 
     kind: Literal["linear"] = "linear"
+    times: PositiveInt | None = None
     per_level: bool = False
 
 
@@ -27,6 +28,7 @@ class MLP(Settings):
     """`midstream.connectors.MLPConnector`."""
 
     kind: Literal["mlp"]
+    times: PositiveInt | None = None
     hidden: PositiveInt | None = None
     norm: bool = True
 
@@ -35,6 +37,7 @@ class Resampler(Settings):
     """`midstream.connectors.ResamplerConnector`."""
 
     kind: Literal["resampler"]
+    times: PositiveInt | None = None
     queries: PositiveInt = 16
     depth: PositiveInt = 2
     heads: PositiveInt = 4
@@ -53,9 +56,16 @@ Connector: TypeAlias = Annotated[Linear | MLP | Resampler | SoftPrompt, Field(di
 
 
 class ModalitySettings(Settings):
-    """One modality: a frozen encoder, what is read from it, the trained connector, and where its tokens live."""
+    """One modality: a frozen encoder, what is read from it, the trained connector, and where its tokens live.
+
+    `medium` says what its files are where neither its name nor its encoder does, `prepare` how they are prepared (see
+    `midstream.preparing`), `options` what the encoder is loaded with.
+    """
 
     encoder: str
+    medium: str | None = None
+    prepare: dict[str, Any] = Field(default={})
+    options: dict[str, Any] = Field(default={})
     features: Features = Features()
     connector: Connector = Linear()
     schedule: ScheduleSettings

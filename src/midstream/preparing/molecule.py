@@ -1,0 +1,49 @@
+"""Molecules as SMILES, by the encoder's own tokenizer, padded to one length."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+from transformers import AutoTokenizer
+
+from midstream.errors import InputError
+from midstream.preparing.preparer import Preparer, load_with, notes
+
+LENGTH = 64
+"""Tokens of a molecule, its end marks included, where the user says nothing."""
+
+
+class MoleculePreparer(Preparer):
+    """SMILES strings to `input_ids` and `attention_mask` (N, length)."""
+
+    medium = "molecule"
+    SETTINGS = ("length",)
+
+    @classmethod
+    def open(cls, source: str, config: Any, **settings: Any) -> Self:
+        """The tokenizer beside the encoder; `length` at most what the encoder has positions for."""
+        processor = cls._load(source)
+        longest = min(processor.model_max_length, getattr(config, "max_position_embeddings", None) or LENGTH)
+        length = settings.setdefault("length", min(LENGTH, longest))
+        if not 3 <= length <= longest:
+            raise InputError(f"prepare.length is {length}; the encoder {source!r} reads 3 to {longest} tokens")
+        return cls(processor, **settings)
+
+    @classmethod
+    def _load(cls, source: str) -> Any:
+        return load_with(AutoTokenizer, source, "tokenizer")
+
+    def load(self, item: Any) -> Any:
+        """Canonical SMILES."""
+        from midstream.media.molecules import load_molecule
+
+        return load_molecule(item)
+
+    def batch(self, loaded: Sequence[Any]) -> Mapping[str, Any]:
+        """Tokens; what is too long is cut, and a note says so."""
+        length = self.settings["length"]
+        for smiles in loaded:
+            if (tokens := len(self.processor(smiles)["input_ids"])) > length:
+                notes.warning("molecule %s has %d tokens and is cut to %d; set prepare.length", smiles, tokens, length)
+        return self.processor(
+            list(loaded), padding="max_length", max_length=length, truncation=True, return_tensors="pt"
+        )
