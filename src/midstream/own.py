@@ -72,20 +72,24 @@ def _register(name: str, cls: type[OwnEncoder]) -> None:
     _KNOWN[name] = cls
 
 
+def is_known(name: str) -> bool:
+    """Whether a class of that name is known, or installed (it is then imported)."""
+    if name not in _KNOWN:
+        for entry in entry_points(group=GROUP, name=name):
+            entry.load()
+    return name in _KNOWN
+
+
 def make_own(name: str, options: Mapping[str, Any] | None = None) -> OwnEncoder | None:
     """The encoder called `name`, or None where no class of that name is known or installed.
 
     Raises:
         InputError: its constructor refuses the options.
     """
-    if name not in _KNOWN:
-        for entry in entry_points(group=GROUP, name=name):
-            entry.load()
-    cls = _KNOWN.get(name)
-    if cls is None:
+    if not is_known(name):
         return None
     try:
-        return cls(**(options or {}))
+        return _KNOWN[name](**(options or {}))
     except TypeError as error:
         raise InputError(f"encoder {name}: {str(error).split('__init__() ')[-1]}; check its `options`") from None
 

@@ -16,6 +16,7 @@ from midstream import pocket
 from midstream.data.formats import read_jsonl
 from midstream.errors import InputError
 from midstream.media import load_image
+from midstream.own import is_known
 from midstream.recipe import Recipe, parse_recipe
 
 ROWS = 8
@@ -44,9 +45,12 @@ def smoke(recipe: Recipe, folder: Path) -> Recipe:
     if recipe.lm not in OWN:
         tree["lm"] = _language_model(recipe, folder / "lm")
     for name, modality in recipe.modalities.items():
-        if modality.encoder not in OWN:
+        if modality.encoder not in OWN and not is_known(modality.encoder):
             tree["modalities"][name]["encoder"] = _encoder(recipe, name, folder / name)
-    tree["data"] |= _DATA[recipe.data.kind](folder / "data", recipe)
+    if any(is_known(modality.encoder) for modality in recipe.modalities.values()):
+        tree["data"] |= {"limit": ROWS}  # what an item is, only its class knows: the first rows of the data themselves
+    else:
+        tree["data"] |= _DATA[recipe.data.kind](folder / "data", recipe)
     tree["evaluation"] |= {"split": "validation"}
     return parse_recipe(tree, "smoke recipe")
 
