@@ -17,7 +17,7 @@ from midstream.building import build
 from midstream.cache.building import cached
 from midstream.cache.items import COLUMNS, STATES, collate, entry_layer
 from midstream.checkpoint import load_weights
-from midstream.data.sources import open_rows
+from midstream.data.sources import open_data
 from midstream.engine.skipping import known
 from midstream.learnt_columns import logits_only_at, loss, targets
 from midstream.modeling import IGNORED, MidstreamForCausalLM, question_ends
@@ -82,7 +82,7 @@ def make_trainer(
     model, processor = build(recipe)
     if settings.gradient_checkpointing:
         model.gradient_checkpointing_enable()
-    rows: Any = open_rows(recipe.data, "train")
+    rows: Any = open_data(recipe.data, "train")
     arguments = _arguments(recipe, partial)
     collator: Any = with_arguments(processor.training_batch, multiple=COLUMNS)
     started = time.perf_counter()
@@ -131,6 +131,8 @@ def _arguments(recipe: Recipe, partial: Path) -> TrainingArguments:
         save_total_limit=2,
         logging_steps=settings.log_every,
         dataloader_pin_memory=torch.cuda.is_available(),
+        # Each process takes its own rows of a stream: batches of one process are padded apart from another's.
+        accelerator_config={"dispatch_batches": False},
         remove_unused_columns=False,
         disable_tqdm=True,
         report_to="none",

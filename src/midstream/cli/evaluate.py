@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from midstream.cli.console import AsJson, Bars, Debug, emit, load, model_folder, show, told
+from midstream.cli.console import AsJson, Bars, Debug, Plugins, emit, load, load_plugins, model_folder, show, told
 from midstream.errors import InputError
 
 WORDS = {
@@ -24,6 +24,7 @@ def evaluate(
         str | None, typer.Option(help="Data and settings of this recipe instead of the model's own.", metavar="RECIPE")
     ] = None,
     controls: Annotated[bool, typer.Option(help="Measure ceiling, blind, shuffled and untrained as well.")] = True,
+    plugins: Plugins = None,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -36,6 +37,7 @@ def evaluate(
       midstream eval pocket --split held_out --n 200 --json
     """
     with told(as_json, debug):
+        load_plugins(plugins)
         from midstream.data.sources import open_rows
 
         settings = _settings(model, recipe)
@@ -64,6 +66,10 @@ def evaluate(
             emit(result)
         else:
             show(table(result))
+            for reason in result["reasons"]:
+                show(f"left out: {reason}")
+            if (more := result["bad"] - len(result["reasons"])) > 0:
+                show(f"and {more} more")
 
 
 def _settings(model: str, recipe: str | None) -> Any:
@@ -82,7 +88,8 @@ def table(result: dict[str, Any]) -> Any:
     """The result as a table for people."""
     from rich.table import Table
 
-    shown = Table(title=f"{result['n']} questions, {result['metric']}", title_justify="left")
+    bad = f"; {result['bad']} rows left out, which could not be read" if result.get("bad") else ""
+    shown = Table(title=f"{result['n']} questions, {result['metric']}{bad}", title_justify="left")
     shown.add_column("what is shown")
     shown.add_column("score", justify="right")
     for name, words in WORDS.items():

@@ -48,7 +48,8 @@ def content_of(item: Any) -> str:
 
 def _digest(item: Any) -> bytes:
     if isinstance(item, str | Path):
-        return _hashed(b"text", *_file(item))
+        content = file_bytes(item)
+        return _hashed(b"text", *_folder(item)) if content is None else _digest(content)
     if isinstance(item, bytes | bytearray | memoryview):
         return _hashed(b"bytes", bytes(item))
     if isinstance(item, Mapping):
@@ -65,16 +66,23 @@ def _digest(item: Any) -> bytes:
     return _hashed(b"value", f"{type(item).__name__} {item!r}".encode())
 
 
-def _file(path: str | Path) -> list[bytes]:
-    """What a path leads to; of text that leads nowhere, the text."""
+def file_bytes(path: str | Path) -> bytes | None:
+    """What is in a file; None where a path leads to none."""
     try:
-        if Path(path).is_file():
-            return [Path(path).read_bytes()]
-        if str(path) and Path(path).is_dir():
-            return [part for file in sorted(Path(path).iterdir()) for part in (file.name.encode(), *_file(file))]
+        return Path(path).read_bytes() if Path(path).is_file() else None
     except (OSError, ValueError):  # too long for a path, or with characters that none has
-        pass
-    return [str(path).encode()]
+        return None
+
+
+def _folder(path: str | Path) -> list[bytes]:
+    """The files of a folder, such as a video's frames; of text that leads nowhere, the text."""
+    try:
+        there = sorted(Path(path).iterdir()) if str(path) and Path(path).is_dir() else []
+    except (OSError, ValueError):
+        there = []
+    if not there:
+        return [str(path).encode()]
+    return [part for file in there for part in (file.name.encode(), file_bytes(file) or b"")]
 
 
 def _hashed(*pieces: bytes) -> bytes:

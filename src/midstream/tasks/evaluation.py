@@ -5,10 +5,13 @@ ceiling     the language model alone, told in words what the picture shows   (mo
 blind       no picture                                                       (what the question gives away)
 shuffled    another row's picture                                            (what any picture gives away)
 untrained   the same model with fresh connectors                             (what the training added)
+
+A row whose media cannot be read is left out of all of them, counted and told; it is never replaced by another.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,6 +25,9 @@ from midstream.progress import Report, silent
 from midstream.provenance import provenance
 from midstream.tasks.metrics import METRICS
 from midstream.tasks.questions import Question, blind, data_hash, described, questions_of, shuffled
+
+REASONS = 5
+"""Of how many bad rows the reasons are told."""
 
 
 def evaluate(
@@ -54,46 +60,104 @@ def evaluate(
         facts: added to the provenance.
 
     Returns:
-        accuracy, by_type, ceiling, blind, shuffled, untrained (each 0..1, None where it cannot be had), n, metric,
-        provenance.
+        accuracy, by_type, ceiling, blind, shuffled, untrained (each 0..1, None where it cannot be had) over the `n`
+        questions of the rows that could be used; `bad`, how many rows could not, and `reasons`, why the first of them
+        could not; metric, provenance.
 
     Raises:
-        InputError: no rows, or an unknown metric.
+        InputError: no rows, none that can be used, or an unknown metric.
     """
     if metric not in METRICS:
         raise InputError(f"unknown metric {metric!r}; choose one of {', '.join(METRICS)}")
-    questions = [question for row in rows for question in questions_of(row, history)]
-    if not questions:
+    asked, bad = _asked(rows, history)
+    if not asked and not bad:
         raise InputError("there is nothing to evaluate: the data have no rows")
-    conditions = _conditions(questions, seed) if controls else {"accuracy": questions}
-    total = len(questions) * (len(conditions) + controls)
-    asked = 0
+    done, total = 0, len(asked) * (4 if controls else 1)
 
-    def scores(name: str, batch: Sequence[Question]) -> list[float]:
-        nonlocal asked
-        found: list[float] = []
-        for start in range(0, len(batch), batch_size):
-            part = batch[start : start + batch_size]
-            answers = answer(model, processor, [question.messages for question in part], max_new_tokens)
-            found += [METRICS[metric](said, q.references) for said, q in zip(answers, part, strict=True)]
-            asked += len(part)
-            report("evaluating", asked, total, name)
+    def scores(name: str, questions: Sequence[Question]) -> list[float | InputError]:
+        nonlocal done
+        found: list[float | InputError] = []
+        for start in range(0, len(questions), batch_size):
+            part = questions[start : start + batch_size]
+            answers = _answers(model, processor, part, max_new_tokens)
+            found += [
+                said if isinstance(said, InputError) else METRICS[metric](said, question.references)
+                for said, question in zip(answers, part, strict=True)
+            ]
+            done += len(part)
+            report("evaluating", done, total, name)
         return found
 
-    by_condition = {name: scores(name, batch) for name, batch in conditions.items()}
+    def sure(name: str, questions: Sequence[Question]) -> list[float]:
+        found = scores(name, questions)
+        for score in found:
+            if isinstance(score, InputError):  # these media were read a moment ago
+                raise score
+        return [float(score) for score in found if not isinstance(score, InputError)]
+
+    first = scores("accuracy", [question.question for question in asked])
+    for question, score in zip(asked, first, strict=True):
+        if isinstance(score, InputError):
+            bad.setdefault(question.row, f"{question.name}: {score}")
+    good = [(q.question, s) for q, s in zip(asked, first, strict=True) if q.row not in bad]
+    if not good:
+        raise InputError(f"none of the {len(bad):,} rows can be used; the first: {next(iter(bad.values()))}")
+    questions = [question for question, _ in good]
+    by_condition = {"accuracy": [score for _, score in good if not isinstance(score, InputError)]}
     result: dict[str, Any] = {"accuracy": _mean(by_condition["accuracy"])}
     result["by_type"] = _by_type(questions, by_condition["accuracy"])
+    if controls:
+        conditions = _controls(questions, seed)
+        total = len(asked) + len(questions) * (len(conditions) + 1)
+        by_condition |= {name: sure(name, batch) for name, batch in conditions.items()}
     result |= {name: _mean(by_condition.get(name)) for name in ("ceiling", "blind", "shuffled")}
     result["untrained"] = None
     if controls:
         with untrained(model, seed):
-            result["untrained"] = _mean(scores("untrained", questions))
+            result["untrained"] = _mean(sure("untrained", questions))
     facts = {"seed": seed, "data_hash": data_hash(questions), **facts}
-    return result | {"n": len(questions), "metric": metric, "provenance": provenance(**facts)}
+    result |= {"n": len(questions), "bad": len(bad), "reasons": [bad[row] for row in sorted(bad)[:REASONS]]}
+    return result | {"metric": metric, "provenance": provenance(**facts)}
 
 
-def _conditions(questions: list[Question], seed: int) -> dict[str, list[Question]]:
-    conditions = {"accuracy": questions, "blind": [blind(question) for question in questions]}
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A question, and the row that it comes from."""
+
+    question: Question
+    row: int
+    name: str
+
+
+def _asked(rows: Sequence[Row], history: bool) -> tuple[list[_Asked], dict[int, str]]:
+    """The questions of the rows, and for each row that cannot be made the reason."""
+    asked: list[_Asked] = []
+    bad: dict[int, str] = {}
+    for index in range(len(rows)):
+        try:
+            row = rows[index]
+        except InputError as error:
+            bad[index] = str(error)
+            continue
+        name = str(row.get("id", f"row {index}"))
+        asked += [_Asked(question, index, name) for question in questions_of(row, history)]
+    return asked, bad
+
+
+def _answers(
+    model: MidstreamForCausalLM, processor: MidstreamProcessor, questions: Sequence[Question], max_new_tokens: int
+) -> list[str | InputError]:
+    """Answers of a batch; where one of its media cannot be read, of its questions one by one."""
+    try:
+        return [*answer(model, processor, [question.messages for question in questions], max_new_tokens)]
+    except InputError as error:
+        if len(questions) == 1:
+            return [error]
+    return [_answers(model, processor, [question], max_new_tokens)[0] for question in questions]
+
+
+def _controls(questions: list[Question], seed: int) -> dict[str, list[Question]]:
+    conditions = {"blind": [blind(question) for question in questions]}
     if all(question.description is not None for question in questions):
         conditions["ceiling"] = [described(question) for question in questions]
     exchanged = shuffled(questions, seed)

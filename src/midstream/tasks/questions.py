@@ -12,6 +12,7 @@ from typing import Any
 
 from PIL import Image
 
+from midstream.data.identity import content_of, file_bytes
 from midstream.data.rows import Row, text_of
 from midstream.errors import InputError
 
@@ -121,15 +122,13 @@ def shuffled(questions: Sequence[Question], seed: int = 0) -> list[Question] | N
 
 
 def identity(medium: Any) -> str:
-    """Equal media have equal identities: a hash of the bytes of a file, or of a picture's mode, size and pixels."""
+    """Equal media have equal identities: a hash of a file's bytes, of a picture's mode, size and pixels, of values."""
+    if isinstance(medium, str | Path):
+        content = file_bytes(medium)
+        medium = str(medium).encode() if content is None else content
     if isinstance(medium, Image.Image):
-        content = f"{medium.mode}{medium.size}".encode() + medium.tobytes()
-    elif isinstance(medium, bytes):
-        content = medium
-    else:
-        path = Path(medium)
-        content = path.read_bytes() if path.is_file() else str(path).encode()
-    return hashlib.sha256(content).hexdigest()
+        medium = f"{medium.mode}{medium.size}".encode() + medium.tobytes()
+    return hashlib.sha256(medium).hexdigest() if isinstance(medium, bytes) else content_of(medium)
 
 
 def data_hash(questions: Iterable[Question]) -> str:
