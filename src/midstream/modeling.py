@@ -112,6 +112,25 @@ class MidstreamForCausalLM(Recomputing, Generating, GenerationMixin):
             InputError: the LM or an encoder is another one than at training; the message names both.
         """
         config = config or load_config(source)
+        tensors = load_weights(str(resolve(source)), _trained_for(config))
+        return cls.assemble(config, tensors, str(source), lm, encoders, **options)
+
+    @classmethod
+    def assemble(
+        cls,
+        config: MidstreamConfig,
+        tensors: Mapping[str, Tensor],
+        source: str,
+        lm: str | Path | PreTrainedModel | None = None,
+        encoders: Mapping[str, str | Path | PreTrainedModel] | None = None,
+        **options: Any,
+    ) -> "MidstreamForCausalLM":
+        """The parts that a config names, with trained tensors put in place; see `from_pretrained`.
+
+        Args:
+            tensors: of all connectors, by name.
+            source: where they come from, for messages.
+        """
         model = load_lm(lm or config.lm, **options)
         given = str(lm if isinstance(lm, str | Path) else model.name_or_path) if lm is not None else config.lm
         check_fingerprint(model, config.lm_fingerprint or {}, "language model", config.lm, given)
@@ -126,7 +145,7 @@ class MidstreamForCausalLM(Recomputing, Generating, GenerationMixin):
             for name, part in parts.items()
         }
         joined = cls(config, model, loaded)
-        joined.load_trained(load_weights(str(resolve(source)), _trained_for(config)), str(source))
+        joined.load_trained(tensors, source)
         return joined
 
     def load_trained(self, tensors: Mapping[str, Tensor], source: str) -> None:

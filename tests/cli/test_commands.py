@@ -68,7 +68,7 @@ def test_ask_answers_about_files(model: Path) -> None:
     assert isinstance(one["answer"], str) and one["question"] == "what colour is this?"
     pictures = ["--image", model.parent / "red.png", "--image", model.parent / "blue.png"]
     two = last_json(midstream("ask", model, *pictures, "is <image> like <image>?", "--json", "--max-new-tokens", 3))
-    assert len(two["images"]) == 2
+    assert [entry["modality"] for entry in two["media"]] == ["image", "image"]
     plain = midstream("ask", model, "--image", model.parent / "red.png", "what colour is this?")
     assert plain.stdout == one["answer"] + "\n"
 
@@ -77,7 +77,7 @@ def test_eval_has_every_number(model: Path) -> None:
     told = last_json(midstream("eval", model, "--n", 3, "--json"))
     assert set(told) == {
         *("accuracy", "by_type", "ceiling", "blind", "shuffled", "untrained"),
-        *("n", "metric", "provenance"),
+        *("n", "bad", "reasons", "metric", "provenance"),
     }
     assert told["n"] == 3 and told["provenance"]["recipe"] == "tiny" and told["provenance"]["versions"]["torch"]
     shown = midstream("eval", model, "--n", 3)
@@ -113,7 +113,7 @@ def test_real_recipes_run_through_in_seconds(name: str, tmp_path: Path, monkeypa
     assert "answer" in last_json(midstream("ask", folder, "--image", "green.png", "What color is this?", "--json"))
 
 
-def test_bad_pictures_are_told_before_anything_is_loaded(tmp_path: Path) -> None:
+def test_bad_pictures_are_told(model: Path, tmp_path: Path) -> None:
     whole = tmp_path / "whole.png"
     Image.radial_gradient("L").save(whole)
     broken, text, empty = tmp_path / "broken.png", tmp_path / "text.png", tmp_path / "empty.png"
@@ -121,15 +121,15 @@ def test_bad_pictures_are_told_before_anything_is_loaded(tmp_path: Path) -> None
     text.write_text("not a picture")
     empty.touch()
     for path, said in [(broken, "damaged|decoded"), (text, "not an image"), (empty, "empty"), (tmp_path, "not a file")]:
-        refused(midstream("ask", "no-model-is-needed", "--image", path, "what?"), f"{re.escape(str(path))}.*({said})")
+        refused(midstream("ask", model, "--image", path, "what?"), f"{re.escape(str(path))}.*({said})")
 
 
 def test_bad_questions(model: Path) -> None:
     picture = ["--image", model.parent / "red.png"]
     refused(midstream("ask", model, *picture, "   "), "question is empty")
     refused(midstream("ask", model, *picture, "<image>"), "question is empty")
-    refused(midstream("ask", model, "what is in <image>?"), "1 <image> slots, but 0 --image")
-    refused(midstream("ask", model, *picture, "is <image> like <image>?"), "2 <image> slots, but 1 --image")
+    refused(midstream("ask", model, "what is in <image>?"), "1 <image> slots, but 0 were given")
+    refused(midstream("ask", model, *picture, "is <image> like <image>?"), "2 <image> slots, but 1 were given")
 
 
 def test_bad_models(model: Path, tmp_path: Path) -> None:

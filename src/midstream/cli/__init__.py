@@ -16,11 +16,12 @@ from midstream.cli.cost import cost
 from midstream.cli.demo import demo
 from midstream.cli.evaluate import evaluate
 from midstream.cli.info import info
+from midstream.cli.stack import stack
 from midstream.cli.train import train
 
 app = typer.Typer(
     name="midstream",
-    help="Give an unmodified language model eyes: its new tokens join mid-stream, at the layer where that pays.",
+    help="Give an unmodified language model new senses: their tokens join mid-stream, at the layer where that pays.",
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -29,6 +30,7 @@ app = typer.Typer(
 app.command("train")(train)
 app.command("ask")(ask)
 app.command("eval")(evaluate)
+app.command("stack")(stack)
 app.command("info")(info)
 app.command("demo")(demo)
 app.command("compat")(compat)

@@ -21,6 +21,9 @@ INTERRUPTED = 130
 SECONDS_BETWEEN_LINES = 5.0
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line of stdout.")]
+Plugins = Annotated[
+    list[Path] | None, typer.Option("--plugin", help="A Python file with encoders of your own.", metavar="FILE.py")
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 stderr = Console(stderr=True)
@@ -132,24 +135,49 @@ def model_folder(source: str) -> Path:
     folder = pocket.model_path(source) if source in shipped else Path(source)
     if not (folder / "config.json").is_file():
         raise InputError(
-            f"{source} is not a model's folder; give one that midstream train wrote, or a shipped one: {', '.join(shipped)}"
+            f"{source} is not a model's folder; give one that midstream train wrote, or a shipped one: "
+            f"{', '.join(shipped)}"
         )
     return folder
 
 
+def sources(model: str) -> list[str]:
+    """The models that `a+b` joins; a folder may have a plus in its name."""
+    return [model] if Path(model).is_dir() else model.split("+")
+
+
 def load(source: str) -> tuple[Any, Any]:
-    """A saved model and its processor, on the accelerator if there is one.
+    """A saved model, or several joined by a plus, and the processor, on the accelerator if there is one.
 
     Raises:
-        InputError: nothing of that name, or not a Midstream model.
+        InputError: nothing of that name, or not a Midstream model, or models that cannot be stacked.
     """
-    model_folder(source)
+    parts = sources(source)
+    for part in parts:
+        model_folder(part)
     quiet_bars()
     import torch
 
     from midstream import MidstreamForCausalLM, MidstreamProcessor
+    from midstream.stacking import stack, stacked_processor
 
-    model = MidstreamForCausalLM.from_pretrained(source)
+    if len(parts) == 1:
+        model, processor = MidstreamForCausalLM.from_pretrained(source), MidstreamProcessor.from_pretrained(source)
+    else:
+        model, processor = stack(parts), stacked_processor(parts)
     if torch.cuda.is_available():
         torch.nn.Module.to(model, "cuda")
-    return model, MidstreamProcessor.from_pretrained(source)
+    return model, processor
+
+
+def load_plugins(files: list[Path] | None) -> None:
+    """Make the encoders of the user's own files known.
+
+    Raises:
+        InputError: a file cannot be run, or defines none.
+    """
+    if files:
+        from midstream.own import load_plugin
+
+        for file in files:
+            load_plugin(file)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from midstream.cli.console import AsJson, Debug, emit, quiet_bars, show, told
+from midstream.cli.console import AsJson, Debug, Plugins, emit, load_plugins, quiet_bars, show, told
 from midstream.schedule import LEGEND
 
 
@@ -16,6 +16,7 @@ def info(
     picture: Annotated[
         Path | None, typer.Option(help="Also draw the schedules into this file (.png, .svg, .pdf).", metavar="FILE")
     ] = None,
+    plugins: Plugins = None,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -34,6 +35,7 @@ def info(
       midstream info pocket --picture schedule.png
     """
     with told(as_json, debug):
+        load_plugins(plugins)
         quiet_bars()
         found = _of_model(source) if _is_model(source) else _of_recipe(source)
         if picture:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from midstream.cli.console import AsJson, Bars, Debug, emit, quiet_bars, show, stderr, told
+from midstream.cli.console import AsJson, Bars, Debug, Plugins, emit, load_plugins, quiet_bars, show, stderr, told
 from midstream.errors import InputError
 
 
@@ -41,6 +41,7 @@ def train(
     rebuild_cache: Annotated[
         bool, typer.Option("--rebuild-cache", help="Replace the cache at --cache-dir when it is of something else.")
     ] = False,
+    plugins: Plugins = None,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -59,6 +60,7 @@ def train(
       midstream train opt27b_vit_vqav2 --smoke
     """
     with told(as_json, debug):
+        load_plugins(plugins)
         from midstream.recipe import load_recipe
 
         short = [] if cache is None else [f"training.cache={cache}"]

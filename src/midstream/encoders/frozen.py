@@ -146,5 +146,6 @@ def load_encoder(
     try:
         model = AutoModel.from_pretrained(str(source), use_safetensors=True, **options)
     except (OSError, ValueError) as error:
-        raise InputError(f"encoder {str(source)!r} cannot be loaded: {str(error).splitlines()[0]}") from None
+        hint = "" if "/" in str(source) else "; one of your own is made known with --plugin FILE.py (midstream.own)"
+        raise InputError(f"encoder {str(source)!r} cannot be loaded: {str(error).splitlines()[0]}{hint}") from None
     return FrozenEncoder(model, features)
