@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream.errors import InputError
-from midstream.media.completeness import mp3_is_cut, wav_is_cut
+from midstream.media.completeness import wav_is_cut
 from midstream.media.limits import (
     MAX_AMPLITUDE,
     MAX_AUDIO_CHANNELS,
@@ -19,17 +19,21 @@ from midstream.media.limits import (
 )
 from midstream.media.quiet import without_stderr
 from midstream.media.sources import decoding, head_of, missing, name_of, opened, unwrapped
+from midstream.media.streams import mp3_is_cut, mp3_samples, ogg_is_broken
 
 KINDS = "WAV, FLAC, OGG or MP3"
 BLOCK = 1 << 20
 """Values (samples times channels) that are decoded at a time."""
 
+SLACK = 3 * 1152
+"""Samples at the ends of an MP3 that decoders may leave out."""
+
 
 def load_audio(source: Any, rate: int) -> NDArray[np.float32]:
     """A recording as (samples,) float32, full scale 1, its channels averaged, at `rate`.
 
-    N samples at s Hz become round(N * rate / s) (at least one). Truncated WAV and FLAC files are refused; OGG and MP3
-    are streams, of which what is there is decoded.
+    N samples at s Hz become round(N * rate / s) (at least one). A file that is cut off is refused if its
+    format can tell: an MP3 without a length tag, and an OGG cut between two pages, give the beginning that is there.
 
     Args:
         source: a path or bytes (the content decides, not the name), {"bytes": ..., "path": ...}, or
@@ -114,6 +118,9 @@ def _from_file(file: BinaryIO, rate: int, name: str) -> NDArray[np.float32]:
         raise InputError(f"{name} is not a recording that can be read; give a {KINDS} file")
     if (wav and wav_is_cut(file)) or (mp3 and mp3_is_cut(file)):
         raise InputError(f"{name} is cut off: its header promises more samples than there are; copy it again")
+    if head[:4] == b"OggS" and ogg_is_broken(file):
+        raise InputError(f"{name} is cut off or damaged: a page does not fit its checksum; copy it again")
+    walked = mp3_samples(file) if mp3 else None
     file.seek(0)
     try:
         import soundfile
@@ -125,6 +132,11 @@ def _from_file(file: BinaryIO, rate: int, name: str) -> NDArray[np.float32]:
         _check_rate(found, f"the sampling rate of {name}")
         _check_channels(channels, name)
         _check_length(sound.frames, channels, found, rate, name)
+        if walked is not None and walked > sound.frames + SLACK:
+            raise InputError(
+                f"{name} is an MP3 of varying bit rate that does not state its length ({walked:,} samples, of which "
+                f"{sound.frames:,} would be read); convert it to WAV or FLAC"
+            )
         blocks = _decoded(sound, found, channels, rate, name)
         return _joined(blocks, found, rate, name)
 
@@ -148,7 +160,7 @@ def _joined(blocks: Iterable[NDArray[np.float32]], found: int, rate: int, name: 
         if not loudest <= MAX_AMPLITUDE:
             raise InputError(f"{name} has a sample of {loudest}, beyond {MAX_AMPLITUDE:.0e} (full scale is 1); mend it")
         samples += len(block)
-        mono = np.ascontiguousarray(block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32))
+        mono = np.ascontiguousarray(block @ np.full(block.shape[1], 1 / block.shape[1], np.float32))
         pieces.append(resampler.resample_chunk(mono) if resampler else mono)
     if samples == 0:
         raise InputError(f"{name} has no samples; give a recording of at least one")

@@ -1,6 +1,6 @@
 """Was a file cut off? Decoders read what is there and say nothing; the containers tell how long they should be.
 
-WAV, MP4 and WebM carry the length of their parts. OGG, MP3 and GIF are streams: a beginning of one is one.
+WAV, MP4 and WebM carry the length of their parts. OGG and MP3 are streams: see `midstream.media.streams`.
 """
 
 from typing import BinaryIO
@@ -9,9 +9,6 @@ from midstream.media.sources import size_of
 
 UNKNOWN_32 = (0, 0xFFFFFFFF)
 """What programs that write to a pipe put for a length that they cannot know."""
-
-LONGEST_MP3_FRAME = 1441
-"""Bytes; writers disagree on whether the frame that holds the tag is counted."""
 
 
 def wav_is_cut(file: BinaryIO) -> bool:
@@ -63,20 +60,3 @@ def _vint(file: BinaryIO) -> int | None:
     width = 9 - first.bit_length()
     value = int.from_bytes(bytes([first & (0xFF >> width) if width < 8 else 0]) + file.read(width - 1), "big")
     return None if value == (1 << 7 * width) - 1 else value
-
-
-def mp3_is_cut(file: BinaryIO) -> bool:
-    """Whether an MP3 file is shorter than its first frame says (the Xing or Info tag), if it says it."""
-    total = size_of(file)
-    file.seek(0)
-    head = file.read(10)
-    start = 0
-    if head[:3] == b"ID3" and len(head) == 10:
-        start = 10 + sum((byte & 127) << shift for byte, shift in zip(head[6:], (21, 14, 7, 0), strict=True))
-    file.seek(start)
-    frame = file.read(256)
-    tag = max(frame.find(b"Xing"), frame.find(b"Info"))
-    if tag < 0 or not frame[tag + 7 : tag + 8] or not frame[tag + 7] & 2:
-        return False
-    place = tag + 8 + 4 * (frame[tag + 7] & 1)
-    return int.from_bytes(frame[place : place + 4], "big") > total - start + LONGEST_MP3_FRAME

@@ -2,12 +2,14 @@
 
 import io
 import warnings
+from contextlib import nullcontext
 from typing import Any
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from midstream.errors import InputError
 from midstream.media.limits import MAX_IMAGE_PIXELS, MAX_IMAGE_RATIO, MAX_JPEG_SCANS
+from midstream.media.quiet import without_stderr
 from midstream.media.sources import decoding, name_of, opened, unwrapped
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "AVIF")
@@ -71,7 +73,8 @@ def check_size(picture: Image.Image, name: str) -> None:
 
 def _decoded(picture: Image.Image, name: str) -> Image.Image:
     check_size(picture, name)
-    picture.load()
+    with without_stderr() if picture.format == "TIFF" else nullcontext():  # libtiff talks
+        picture.load()
     check_size(picture, name)
     return as_rgb(ImageOps.exif_transpose(picture), name)
 
