@@ -98,7 +98,7 @@ def test_two_thousand_damaged_molecules_end_in_a_molecule_or_a_sentence() -> Non
     assert read > 100 and refused > 100
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.text(max_size=80))
 def test_any_text_ends_in_a_molecule_or_a_sentence(text: str) -> None:
     try:
