@@ -33,9 +33,9 @@ RGB: Final = {
     "black": (16, 16, 16),
 }
 _RADII: Final = {"small": (4.2, 4.6, 5.0, 5.4), "large": (8.0, 8.5, 9.0, 9.4)}
-_MASK: Final = 23  # pixels: the largest shape, a sub-pixel offset and a rim
+MASK: Final = 23  # pixels: the largest shape, a sub-pixel offset and a rim
 _OVER: Final = 8
-_OFFSETS: Final = 4  # sub-pixel steps per axis
+OFFSETS: Final = 4  # sub-pixel steps per axis
 
 Floats: TypeAlias = NDArray[np.float32]
 
@@ -67,11 +67,12 @@ _POLYGONS: Final = {
 
 
 @functools.cache
-def _mask(shape: str, radius: float, dx: int, dy: int) -> Floats:
-    side = _MASK * _OVER
+def mask(shape: str, radius: float, dx: int, dy: int) -> Floats:
+    """An anti-aliased shape, 0 to 1, ``[MASK, MASK]``, its centre ``dx`` and ``dy`` quarter pixels off the middle."""
+    side = MASK * _OVER
     canvas = Image.new("L", (side, side))
     draw = ImageDraw.Draw(canvas)
-    x, y = (side / 2 + step * _OVER / _OFFSETS for step in (dx, dy))
+    x, y = (side / 2 + step * _OVER / OFFSETS for step in (dx, dy))
     r = radius * _OVER
     if shape in _POLYGONS:
         draw.polygon(_polygon(_POLYGONS[shape], (x, y), r), fill=255)
@@ -84,7 +85,7 @@ def _mask(shape: str, radius: float, dx: int, dy: int) -> Floats:
         if shape == "ring":
             hole = 0.54 * r
             draw.ellipse((x - hole, y - hole, x + hole, y + hole), fill=0)
-    pixels = np.asarray(canvas, dtype=np.float32).reshape(_MASK, _OVER, _MASK, _OVER)
+    pixels = np.asarray(canvas, dtype=np.float32).reshape(MASK, _OVER, MASK, _OVER)
     return (pixels.mean(axis=(1, 3)) / 255).astype(np.float32)
 
 
@@ -102,7 +103,8 @@ def _ramps() -> Floats:
     )
 
 
-def _background(rng: np.random.Generator) -> Floats:
+def background(rng: np.random.Generator) -> Floats:
+    """A grey of varied level, tint, slope and noise, ``[64, 64, 3]``, 0 to 255."""
     level, tint, slope = rng.uniform(78, 172), rng.uniform(-14, 14, 3), rng.uniform(-16, 16, 2)
     noise, (top, left) = rng.uniform(0, 7), rng.integers(0, 512 - IMAGE_SIZE, 2)
     ramps = _ramps()
@@ -114,17 +116,17 @@ def _background(rng: np.random.Generator) -> Floats:
 
 def _spot(thing: Thing, rng: np.random.Generator) -> Spot:
     radii = _RADII[thing.size]
-    pick, dx, dy = (int(value) for value in rng.integers(0, (len(radii), _OFFSETS, _OFFSETS)))
+    pick, dx, dy = (int(value) for value in rng.integers(0, (len(radii), OFFSETS, OFFSETS)))
     slack = CELL / 2 - radii[pick] - 0.6
     row, column = divmod(PLACES.index(thing.place), 3)
-    y, x = (np.array([row, column]) + 0.5) * CELL + rng.uniform(-slack, slack, 2) - _MASK / 2
-    return Spot(round(y), round(x), _mask(thing.shape, radii[pick], dx, dy))
+    y, x = (np.array([row, column]) + 0.5) * CELL + rng.uniform(-slack, slack, 2) - MASK / 2
+    return Spot(round(y), round(x), mask(thing.shape, radii[pick], dx, dy))
 
 
 def draw(scene: Scene, seed: int) -> tuple[Image.Image, list[Spot]]:
     """The picture and, for each thing, where it is: what an encoder's tags are made from."""
     rng = np.random.default_rng((seed, zlib.crc32(scene.key.encode())))
-    canvas = _background(rng)
+    canvas = background(rng)
     spots = []
     for thing in scene.things:
         spot = _clip(_spot(thing, rng))
