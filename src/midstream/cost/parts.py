@@ -14,9 +14,14 @@ from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
 from midstream.connectors import build_connector
 from midstream.encoders import FeatureSpec, FrozenEncoder
+from midstream.encoders.layouts import frames_read
 from midstream.errors import InputError
+from midstream.preparing.audio import SECONDS
+from midstream.preparing.molecule import LENGTH
 
 SOFT_PROMPT = "soft_prompt"
+SAMPLES_PER_SECOND = 16_000
+"""Of wav2vec2 and its like, whose configs do not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +77,7 @@ def read_part(
             levels, count, width = given or (1, 1, lm_width)
             outputs, flops, parameters = torch.empty(1, levels, count, width), 0, 0
         else:
-            outputs, flops, parameters = _encode(encoder, features or FeatureSpec())
+            outputs, flops, parameters = _encode(encoder, features or FeatureSpec(), connector.get("times"))
         levels, width = outputs.shape[1], outputs.shape[-1]
         module = build_connector(connector, encoder_width=width, lm_width=lm_width, levels=levels)
         tokens, forward, backward = _watched(module, outputs)
@@ -97,28 +102,44 @@ def _watched(module: torch.nn.Module, inputs: Any) -> tuple[Tensor, int, int]:
         return output, forward, counter.get_total_flops() - forward
 
 
-def _encode(config: PreTrainedConfig, features: FeatureSpec) -> tuple[Tensor, int, int]:
+def _encode(config: PreTrainedConfig, features: FeatureSpec, times: int | None) -> tuple[Tensor, int, int]:
     """Features of one item on the meta device, the FLOPs, and the encoder's parameters."""
     encoder = FrozenEncoder(AutoModel.from_config(config, attn_implementation="eager"), features)
-    media = example_media(encoder.model)
+    media = example_media(encoder.model, times=times)
     with FlopCounterMode(display=False) as counter:
         output = encoder(**{encoder.input_name: media})
     return output, counter.get_total_flops(), sum(parameter.numel() for parameter in encoder.parameters())
 
 
-def example_media(encoder: PreTrainedModel, device: str = "meta", dtype: torch.dtype = torch.float32) -> Tensor:
+def example_media(
+    encoder: PreTrainedModel, device: str = "meta", dtype: torch.dtype = torch.float32, times: int | None = None
+) -> Tensor:
     """One item of what `encoder` reads, of the size that its config says.
+
+    Args:
+        times: frames of a clip, for an encoder of single pictures whose connector sees time.
 
     Raises:
         InputError: the config does not say.
     """
     config: Any = getattr(encoder.config, "vision_config", encoder.config)
-    size, frames = _pair(getattr(config, "image_size", None)), getattr(config, "num_frames", None)
-    channels = getattr(config, "num_channels", 3)
-    if encoder.main_input_name == "pixel_values" and size:
+    size, frames = _pair(getattr(config, "image_size", None)), frames_read(config) or times
+    channels, bins = getattr(config, "num_channels", 3), getattr(config, "num_mel_bins", None)
+    reads = encoder.main_input_name
+    shape: tuple[int, ...]
+    if reads == "pixel_values" and size:
         shape = (1, *((frames,) if frames else ()), channels, *size)
-    elif encoder.main_input_name == "input_values" and getattr(config, "num_mel_bins", None):
-        shape = (1, config.max_length, config.num_mel_bins)
+    elif reads == "input_values" and bins:
+        shape = (1, config.max_length, bins)
+    elif reads == "input_values":  # samples
+        shape = (1, round(SECONDS * SAMPLES_PER_SECOND))
+    elif reads == "input_features" and hasattr(config, "max_source_positions"):  # Whisper: a convolution of stride 2
+        shape = (1, int(bins or 80), 2 * config.max_source_positions)
+    elif reads == "input_ids":
+        places = config.max_position_embeddings - 2  # RoBERTa numbers positions from 2
+        return torch.zeros((1, min(LENGTH, places)), device=device, dtype=torch.long)
+    elif reads == "past_values":
+        shape = (1, config.context_length, config.num_input_channels)
     else:
         raise InputError(
             f"the size of what a {config.model_type} encoder reads is not in its config; leave the encoder out and "

@@ -19,6 +19,7 @@ from midstream import pocket
 from midstream.configuration import load_config
 from midstream.encoders import FeatureSpec
 from midstream.errors import InputError
+from midstream.own import make_own
 from midstream.presets import preset
 from midstream.recipe import Recipe, load_recipe, shipped_names
 from midstream.schedule import Schedule
@@ -52,7 +53,7 @@ def find(name: str) -> Source:
     Raises:
         InputError: nothing of that name is known, lies here, or can be had from the hub.
     """
-    folder = pocket.model_path() if name == POCKET else Path(name)
+    folder = pocket.model_path(name) if name in pocket.model_names() else Path(name)
     if (folder / "config.json").is_file() and _model_type(folder / "config.json") == "midstream":
         return _trained(name, folder)
     if name in shipped_names() or folder.suffix in (".yaml", ".yml"):
@@ -60,14 +61,14 @@ def find(name: str) -> Source:
     return Source(name, find_config(name, "lm"))
 
 
-def find_config(name: str, kind: str) -> PreTrainedConfig:
-    """The config of the LM (`kind` "lm") or encoder ("encoder") called `name`.
+def find_config(name: str, kind: str, medium: str = "image") -> PreTrainedConfig:
+    """The config of the LM (`kind` "lm") or encoder ("encoder") called `name`; `medium` says which `pocket` encoder.
 
     Raises:
         InputError: nothing of that name is known, lies here, or can be had from the hub.
     """
     if name == POCKET:
-        return AutoConfig.from_pretrained(pocket.lm_path() if kind == "lm" else pocket.encoder_path())
+        return AutoConfig.from_pretrained(pocket.lm_path() if kind == "lm" else pocket.encoder_path(medium))
     if (known := _known(kind).get(name)) is not None:
         return AutoConfig.for_model(**known)
     path = Path(name)
@@ -125,11 +126,19 @@ def _of_json(path: Path) -> PreTrainedConfig:
         raise InputError(f"{path.name} is no config of {kind}: {str(error).splitlines()[0][:200]}") from None
 
 
+def _encoder(name: str, medium: str) -> PreTrainedConfig | None:
+    if name == "soft_prompt":
+        return None
+    if make_own(name) is not None:
+        raise InputError(f"{name} is an encoder of your own, whose cost is not known here; give --tokens and --width")
+    return find_config(name, "encoder", medium)
+
+
 def _trained(name: str, folder: Path) -> Source:
     config = load_config(folder)
     senses = {}
     for sense, part in (config.modalities or {}).items():
-        encoder = None if part["encoder"] == "soft_prompt" else find_config(part["encoder"], "encoder")
+        encoder = _encoder(part["encoder"], part.get("medium") or sense)
         schedule = Schedule.from_dict(part["schedule"])
         senses[sense] = Sense(part["connector"], schedule, encoder, FeatureSpec.make(part.get("features")))
     return Source(name, config.get_text_config(), senses)
@@ -138,7 +147,7 @@ def _trained(name: str, folder: Path) -> Source:
 def _recipe(name: str, recipe: Recipe) -> Source:
     senses = {}
     for sense, part in recipe.modalities.items():
-        encoder = None if part.encoder == "soft_prompt" else find_config(part.encoder, "encoder")
+        encoder = _encoder(part.encoder, part.medium or sense)
         schedule = preset(part.schedule.preset, **part.schedule.model_dump(exclude={"preset"}))
         connector = part.connector.model_dump(exclude_none=True)
         senses[sense] = Sense(connector, schedule, encoder, FeatureSpec.make(part.features.model_dump()))

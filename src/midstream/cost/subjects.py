@@ -101,7 +101,7 @@ def joined(
         else:
             with torch.device(bench.device):
                 encoder = AutoModel.from_config(sense.encoder, dtype=bench.dtype).eval()
-            medium = example_media(encoder, bench.device, bench.dtype)
+            medium = example_media(encoder, bench.device, bench.dtype, sense.connector.get("times"))
             key = f"{name}_{encoder.main_input_name}"
             inputs[key] = medium[:, None].expand(bench.batch, bench.slots, *medium.shape[1:]).contiguous()
         inputs[f"{name}_slots"] = torch.zeros(bench.batch, bench.slots, dtype=torch.long, device=bench.device)
