@@ -19,7 +19,7 @@ from midstream import pocket
 from midstream.configuration import load_config
 from midstream.encoders import FeatureSpec
 from midstream.errors import InputError
-from midstream.own import make_own
+from midstream.own import is_known
 from midstream.presets import preset
 from midstream.recipe import Recipe, load_recipe, shipped_names
 from midstream.schedule import Schedule
@@ -129,7 +129,7 @@ def _of_json(path: Path) -> PreTrainedConfig:
 def _encoder(name: str, medium: str) -> PreTrainedConfig | None:
     if name == "soft_prompt":
         return None
-    if make_own(name) is not None:
+    if is_known(name):
         raise InputError(f"{name} is an encoder of your own, whose cost is not known here; give --tokens and --width")
     return find_config(name, "encoder", medium)
 
