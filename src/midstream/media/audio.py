@@ -1,5 +1,7 @@
 """Recordings (WAV, FLAC, OGG, MP3 through soundfile) and arrays to mono float32 at the rate that is asked for."""
 
+import io
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from typing import Any, BinaryIO
@@ -126,8 +128,8 @@ def _from_file(file: BinaryIO, rate: int, name: str) -> NDArray[np.float32]:
         import soundfile
     except ImportError:
         raise missing("soundfile", "audio", name) from None
-    # An open file, not its path: libsndfile would believe the ending. Only mpg123, which reads MP3, talks.
-    with without_stderr() if mp3 else nullcontext(), soundfile.SoundFile(file) as sound:
+    # Only mpg123, which reads MP3, talks.
+    with without_stderr() if mp3 else nullcontext(), soundfile.SoundFile(_unnamed(file), closefd=False) as sound:
         found, channels = sound.samplerate, sound.channels
         _check_rate(found, f"the sampling rate of {name}")
         _check_channels(channels, name)
@@ -139,6 +141,14 @@ def _from_file(file: BinaryIO, rate: int, name: str) -> NDArray[np.float32]:
             )
         blocks = _decoded(sound, found, channels, rate, name)
         return _joined(blocks, found, rate, name)
+
+
+def _unnamed(file: BinaryIO) -> BinaryIO | int:
+    """A file by its descriptor: of a named one, soundfile and libsndfile would believe the ending."""
+    if isinstance(file, io.BytesIO):
+        return file
+    os.lseek(file.fileno(), 0, os.SEEK_SET)
+    return file.fileno()
 
 
 def _decoded(sound: Any, found: int, channels: int, rate: int, name: str) -> Iterator[NDArray[np.float32]]:

@@ -15,6 +15,7 @@ from midstream.media.limits import MAX_SERIES_CHANNELS, MAX_SERIES_VALUES
 from midstream.media.sources import decoding, head_of, name_of, opened, size_of, unwrapped
 
 KINDS = "CSV, NPY, NPZ or JSON"
+LARGEST = float(np.finfo(np.float32).max)
 MAX_TEXT_BYTES = 25 * MAX_SERIES_VALUES
 """Text of a CSV or JSON file: more than 25 bytes for every value that is allowed cannot be needed."""
 
@@ -119,7 +120,7 @@ def _number(cell: str) -> float | None:
 
 def _value(cell: str, name: str, line: int, column: int) -> float:
     value = _number(cell)
-    if value is None or not abs(value) <= np.finfo(np.float32).max:
+    if value is None or not abs(value) <= LARGEST:
         shown = " ".join(cell.split())[:40]
         raise InputError(f"{name}, line {line}, column {column}: {shown!r} is not a finite number; correct or drop it")
     return value
