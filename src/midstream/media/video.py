@@ -27,7 +27,7 @@ def load_video(source: Any, frames: int) -> NDArray[np.uint8]:
 
     Args:
         source: a path or bytes of MP4, MOV, WebM, MKV or GIF (the content decides, not the name), a folder of images
-            (sorted by name, numbers by value), a list of images, {"bytes": ..., "path": ...}, a uint8 array (N, height,
+            (sorted by name, numbers by value), a list of images or of uint8 arrays, {"bytes": ..., "path": ...}, a uint8 array (N, height,
             width, 3), or {"frames": such an array, "fps": frames per second}.
         frames: how many to take.
 
@@ -44,6 +44,9 @@ def load_video(source: Any, frames: int) -> NDArray[np.uint8]:
     if isinstance(source, Mapping) and "frames" in source:
         _check_fps(source.get("fps"), name)
         source = source["frames"]
+    if isinstance(source, list | tuple) and source and isinstance(source[0], np.ndarray):
+        with decoding(name):
+            source = np.stack(source)
     if isinstance(source, list | tuple):
         return _from_images(source, frames, name)
     if isinstance(source, str | bytes | bytearray | memoryview) or hasattr(source, "__fspath__"):
