@@ -49,6 +49,11 @@ class FrozenEncoder(nn.Module):
                     f"features.layers names {layer}, but {type(self.model).__name__} has hidden states "
                     f"{-blocks - 1}..{blocks}"
                 )
+            if layouts.is_pyramid(self.model.config) and layer not in (-1, blocks):
+                raise InputError(
+                    f"features.layers names {layer}, but the stages of {type(self.model).__name__} differ in width; "
+                    f"only the last one, -1, can be read"
+                )
         self._final_norm = layouts.final_norm(self.model) if features.norm else None
         self.train(False)
 
@@ -100,13 +105,16 @@ class FrozenEncoder(nn.Module):
                 lambda module, inputs, output: normed_inside.append(output.dim() == 3)
             )
         try:
-            output = self.model(**media, output_hidden_states=not all(is_last), return_dict=True)
+            output = self.model(
+                **layouts.inputs_of(self.model, media), output_hidden_states=not all(is_last), return_dict=True
+            )
         finally:
             if watch is not None:
                 watch.remove()
         levels = []
         for layer, last in zip(self.features.layers, is_last, strict=True):
-            level_NSE = layouts.flat(output.last_hidden_state if last else output.hidden_states[layer])
+            state = output.last_hidden_state if last else layouts.state(output, layer, depth)
+            level_NSE = layouts.flat(state, self.model.config)
             if self._final_norm is not None and not (last and any(normed_inside)):
                 level_NSE = self._final_norm(level_NSE)
             levels.append(self._select(level_NSE, media))
@@ -122,7 +130,7 @@ class FrozenEncoder(nn.Module):
             return level_NSE
         leading = sequence - layouts.patch_count(self.model, media, sequence)
         if self.features.tokens == "patches":
-            return level_NSE[:, leading:]
+            return layouts.time_first(self.model, level_NSE[:, leading:])
         if leading == 0:
             raise InputError(f"{type(self.model).__name__} has no [CLS] token; set features.tokens to patches or all")
         return level_NSE[:, :1]

@@ -3,6 +3,7 @@
 One function a question, so that a new family is an entry here and nothing else. Shapes: N items, S tokens, E width.
 """
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,12 +38,34 @@ def final_norm(model: nn.Module) -> nn.Module:
     Raises:
         InputError: none that is known.
     """
+    # Post-norm wav2vec2 and HuBERT have a norm of that name before their first block instead.
+    if getattr(getattr(model, "config", None), "do_stable_layer_norm", True) is False:
+        raise InputError(f"{type(model).__name__} has no norm after its last block; set features.norm to false")
     for depth in (0, 1):  # the shallowest: SigLIP's pooling head has a norm of its own
-        found = {name.rpartition(".")[2]: child for name, child in model.named_modules() if name.count(".") == depth}
+        found = {
+            name.rpartition(".")[2]: child
+            for name, child in model.named_modules()
+            if name.count(".") == depth and not name.startswith("predictor.")  # V-JEPA 2's own
+        }
         for name in FINAL_NORMS:
             if name in found:
                 return found[name]
     raise InputError(f"{type(model).__name__} has no final norm that is known; set features.norm to false")
+
+
+def is_pyramid(config: Any) -> bool:
+    """Whether stages differ in width and in tokens (CLAP's audio tower, Swin): only the last one is a level here."""
+    return bool(getattr(config, "depths", None))
+
+
+def inputs_of(model: Any, media: Mapping[str, Tensor]) -> dict[str, Any]:
+    """What the model itself is given: AST's mask only says what padding is, it was trained to see silence there.
+
+    V-JEPA 2 is told to leave its predictor out: what it foresees is no feature.
+    """
+    hears_silence = getattr(model.config, "time_stride", None) is not None
+    given: dict[str, Any] = {k: v for k, v in media.items() if not (hears_silence and k == "attention_mask")}
+    return given | ({"skip_predictor": True} if "skip_predictor" in inspect.signature(model.forward).parameters else {})
 
 
 def frames_read(config: Any) -> int | None:
@@ -52,12 +75,31 @@ def frames_read(config: Any) -> int | None:
 
 def patch_count(model: Any, media: Mapping[str, Tensor], sequence: int) -> int:
     """How many of the `sequence` tokens are patches: computed from the media, so registers and [CLS] do not count."""
-    patch = getattr(model.config, "patch_size", None)
-    pixels = media.get("pixel_values")
-    if patch is None or pixels is None or pixels.dim() != 4:
+    if getattr(model.config, "time_stride", None) is not None:
+        bands, times = spectrogram_grid(model.config)
+        return bands * times
+    patch, tubelet = getattr(model.config, "patch_size", None), getattr(model.config, "tubelet_size", 1)
+    if not isinstance(tubelet, int):  # ViViT's says it all: frames, rows, columns
+        tubelet, *patch = tubelet
+    pixels = media.get("pixel_values", media.get("pixel_values_videos"))
+    if patch is None or pixels is None or pixels.dim() not in (4, 5):
         return sequence
     rows, columns = (patch, patch) if isinstance(patch, int) else patch
-    return (pixels.shape[-2] // rows) * (pixels.shape[-1] // columns)
+    steps = pixels.shape[1] // tubelet if pixels.dim() == 5 else 1
+    return steps * (pixels.shape[-2] // rows) * (pixels.shape[-1] // columns)
+
+
+def time_first(model: Any, patches_NPE: Tensor) -> Tensor:
+    """Patches of a video, step after step; TimeSformer's come patch after patch, each through all frames."""
+    if model.config.model_type != "timesformer":
+        return patches_NPE
+    return patches_NPE.unflatten(1, (-1, model.config.num_frames)).transpose(1, 2).flatten(1, 2)
+
+
+def spectrogram_grid(config: Any) -> tuple[int, int]:
+    """Bands and times of AST's patches, which may overlap; tokens come band by band."""
+    bands = (config.num_mel_bins - config.patch_size) // config.frequency_stride + 1
+    return bands, (config.max_length - config.patch_size) // config.time_stride + 1
 
 
 def kept(model: Any, media: Mapping[str, Tensor], sequence: int) -> Tensor | None:
@@ -67,6 +109,13 @@ def kept(model: Any, media: Mapping[str, Tensor], sequence: int) -> Tensor | Non
         return None
     if mask.shape[1] == sequence:
         return mask.bool()
+    config = model.config
+    if getattr(config, "time_stride", None) is not None:  # AST: frames of a spectrogram to patches, band after band
+        bands, _ = spectrogram_grid(config)
+        patches = mask.bool().unfold(1, config.patch_size, config.time_stride).any(-1).repeat(1, bands)
+        return torch.cat([patches.new_ones(len(mask), sequence - patches.shape[1]), patches], dim=1)
+    if mask.shape[1] == 2 * sequence:  # Whisper: two frames of a spectrogram to one token
+        return mask.bool().unflatten(1, (sequence, 2)).any(-1)
     shrink = getattr(model, "_get_feature_vector_attention_mask", None)  # wav2vec2's family: samples to frames
     if shrink is None:
         return None
@@ -74,9 +123,34 @@ def kept(model: Any, media: Mapping[str, Tensor], sequence: int) -> Tensor | Non
     return found.bool()
 
 
-def flat(level: Tensor) -> Tensor:
-    """A level of hidden states as (N, S, E); PatchTST's come as (N, channels, patches, E), channel after channel."""
-    return level.flatten(1, -2) if level.dim() > 3 else level
+def state(output: Any, layer: int, depth: int) -> Tensor:
+    """Hidden state `layer` of `depth` blocks: 0 the embedding output, -1 or `depth` the last block's.
+
+    Two families return one state less: PatchTST leaves out the last block's, PatchTSMixer the embedding output.
+
+    Raises:
+        InputError: the one that is left out.
+    """
+    states = output.hidden_states
+    if len(states) == depth:
+        has_last = states[-1] is output.last_hidden_state
+        states = (None, *states) if has_last else (*states, output.last_hidden_state)
+    found: Tensor | None = states[layer]
+    if found is None:
+        raise InputError(f"features.layers names {layer}, the embedding output, which this encoder does not return")
+    return found
+
+
+def flat(level: Tensor, config: Any) -> Tensor:
+    """A level of hidden states as (N, S, E).
+
+    PatchTST's come as (N, channels, patches, E), channel after channel; CLAP's as (N, E, bands, times), band by band.
+    """
+    if level.dim() == 3:
+        return level
+    if is_pyramid(config):
+        return level.flatten(2).transpose(1, 2)
+    return level.flatten(1, -2)
 
 
 def fold_frames(media: Mapping[str, Tensor], config: Any) -> tuple[dict[str, Tensor], int]:
