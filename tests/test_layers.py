@@ -9,7 +9,7 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "midstream"
 LAYERS = (
     ("errors", "progress"),
-    ("schedule", "media", "provenance", "own"),
+    ("schedule", "media", "provenance", "adapters", "own"),
     ("presets", "pictures", "connectors", "encoders", "recipe", "pocket", "testing", "checkpoint", "table_encoder"),
     ("engine", "preparing"),
     ("configuration", "modality", "reuse"),

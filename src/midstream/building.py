@@ -31,9 +31,10 @@ def build_model(recipe: Recipe) -> MidstreamForCausalLM:
             prepare=settings.prepare,
             options=settings.options,
         )
+    adapters = recipe.adapters.model_dump(exclude_none=True) if recipe.adapters else None
     with torch.random.fork_rng():
         torch.manual_seed(recipe.training.seed)
-        model = MidstreamForCausalLM.from_parts(lm, positions=recipe.positions, **modalities)
+        model = MidstreamForCausalLM.from_parts(lm, positions=recipe.positions, adapters=adapters, **modalities)
     model.config.lm = lm_name  # the name to load it by; the module itself only knows a path
     return model
 

@@ -18,6 +18,7 @@ class MidstreamConfig(PreTrainedConfig):
         lm_fingerprint: what the connectors were trained against.
         text_config: the LM's own config.
         modalities: name -> {encoder, features, connector, schedule, fingerprint}, plain data.
+        adapters: LoRA or IA3 in the LM's layers, where they are trained with the connectors.
         positions: how text and tokens share position ids; see `engine.Engine`.
     """
 
@@ -28,6 +29,7 @@ class MidstreamConfig(PreTrainedConfig):
     lm_fingerprint: dict[str, Any] | None = None
     text_config: dict[str, Any] | PreTrainedConfig | None = None
     modalities: dict[str, Any] | None = None
+    adapters: dict[str, Any] | None = None
     positions: str = "merged"
 
     def __post_init__(self, **kwargs: Any) -> None:

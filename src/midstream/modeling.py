@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, GenerationMixin, PreTrainedModel
 
+from midstream.adapters import inject, is_adapter
 from midstream.checkpoint import check_fingerprint, fingerprint, load_weights, save_weights, written_whole
 from midstream.configuration import MidstreamConfig, load_config, resolve
 from midstream.engine import Cargo, Engine, is_empty
@@ -54,6 +55,9 @@ class MidstreamForCausalLM(Recomputing, Generating, GenerationMixin):
     def __init__(self, config: MidstreamConfig, lm: PreTrainedModel, modalities: Mapping[str, LoadedModality]) -> None:
         super().__init__(config)
         self.lm = lm.requires_grad_(False)
+        for name, parameter in lm.named_parameters():
+            if config.adapters and is_adapter(name):
+                parameter.requires_grad_(True)
         self.modalities = nn.ModuleDict(modalities)
         schedules = {name: Schedule.from_dict(part["schedule"]) for name, part in (config.modalities or {}).items()}
         self.engine = Engine(lm, schedules, config.positions)
@@ -64,29 +68,37 @@ class MidstreamForCausalLM(Recomputing, Generating, GenerationMixin):
 
     @classmethod
     def from_parts(
-        cls, lm: str | Path | PreTrainedModel, positions: str = "merged", **modalities: Modality
+        cls,
+        lm: str | Path | PreTrainedModel,
+        positions: str = "merged",
+        adapters: Mapping[str, Any] | None = None,
+        **modalities: Modality,
     ) -> "MidstreamForCausalLM":
         """Join a language model and modalities.
 
         Args:
             lm: a hub id, a local folder, a loaded model, or "pocket" for the small one that ships with Midstream.
             positions: "merged", "shifted" or "compact".
+            adapters: LoRA or IA3 in the LM's layers, trained with the connectors; see `midstream.adapters.inject`.
             modalities: name -> encoder, connector and schedule; the name is the slot's, `<image>` for `image`.
 
         Raises:
             InputError: a part cannot be loaded, or does not fit the others.
         """
         model = load_lm(lm)
+        made_of = fingerprint(model)
         engine = Engine(model, {name: modality.schedule for name, modality in modalities.items()}, positions)
         engine.detach()
+        _adapt(model, engine, adapters)
         loaded = {name: modality.build(name, engine.anatomy) for name, modality in modalities.items()}
         name = str(lm) if isinstance(lm, str | Path) else model.name_or_path
         config = MidstreamConfig(
             lm=name,
-            lm_fingerprint=fingerprint(model),
+            lm_fingerprint=made_of,
             text_config=_own_copy(model, name),
             modalities={name: modality.to_dict(name, loaded[name]) for name, modality in modalities.items()},
             positions=positions,
+            adapters=dict(adapters) if adapters else None,
         )
         return cls(config, model, loaded)
 
@@ -138,6 +150,7 @@ class MidstreamForCausalLM(Recomputing, Generating, GenerationMixin):
         parts = config.modalities or {}
         engine = Engine(model, {name: Schedule.from_dict(part["schedule"]) for name, part in parts.items()})
         engine.detach()
+        _adapt(model, engine, config.adapters)
         loaded = {
             name: Modality.from_dict(part, (encoders or {}).get(name)).build(
                 name, engine.anatomy, part.get("fingerprint")
@@ -285,6 +298,13 @@ class MidstreamForCausalLM(Recomputing, Generating, GenerationMixin):
 def question_ends(labels_BT: Tensor) -> Tensor:
     """The last column of each row before the first label, (B,)."""
     return ((labels_BT != IGNORED).int().argmax(1) - 1).clamp(min=0)
+
+
+def _adapt(lm: PreTrainedModel, engine: Engine, adapters: Mapping[str, Any] | None) -> None:
+    """Put trained adapters into the LM where they are wanted."""
+    if adapters:
+        lowest = min((schedule.enter for schedule in engine.schedules.values()), default=0)
+        inject(lm, engine.anatomy.layers, adapters, lowest)
 
 
 def _own_copy(lm: Any, name: str) -> Any:

@@ -65,6 +65,11 @@ def stacked_config(sources: Sequence[str | Path]) -> MidstreamConfig:
                 )
             joined.modalities[name] = part
     for source, config in zip(sources, (first, *others), strict=True):
+        if config.adapters:
+            raise InputError(
+                f"{source} has trained adapters in the language model, so the others' answers would change; train "
+                f"them together instead (several `modalities` in one recipe)"
+            )
         for name, part in (config.modalities or {}).items():
             if part["encoder"] == SOFT_PROMPT:
                 raise InputError(

@@ -54,6 +54,16 @@ class Smoke(Settings):
     encoders: dict[str, dict[str, Any]] = Field(default={})
 
 
+class Adapters(Settings):
+    """LoRA or IA3 in the LM's layers from `first` on (by default the lowest entry layer): `midstream.adapters`."""
+
+    kind: Literal["lora", "ia3"] = "lora"
+    rank: PositiveInt = 8
+    alpha: PositiveFloat | None = None
+    first: NonNegativeInt | None = None
+    targets: list[str] | None = None
+
+
 class Recipe(Settings):
     """The whole tree. `name` is the file's; everything else stands in it."""
 
@@ -62,6 +72,7 @@ class Recipe(Settings):
     lm: str
     positions: Literal["merged", "shifted", "compact"] = "merged"
     modalities: dict[str, ModalitySettings] = Field(min_length=1)
+    adapters: Adapters | None = None
     data: Data
     training: Training
     evaluation: Evaluation = Evaluation()
