@@ -97,7 +97,7 @@ def test_arrays_folders_and_lists(tmp_path: Path) -> None:
     for source in sources:
         assert np.array_equal(load_video(source, 3), expected)
     (tmp_path / "frame50.png").write_bytes(encoded(Image.new("RGB", (3, 3)), "PNG"))
-    refused(tmp_path, "different sizes")
+    refused(tmp_path, "different sizes", 6)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_ten_hours_are_refused_by_the_header() -> None:
     at = data.index(b"stts") + 12  # after the version and the number of runs: frames of the first run, ticks of each
     assert struct.unpack_from(">II", data, at) == (COUNT, scale // 10)
     struct.pack_into(">I", data, at + 4, 4_000 * scale)
-    refused(bytes(data), "36,000 seconds, more than the 3,600")
+    refused(bytes(data), "seconds, more than the 3,600")
 
 
 def test_a_header_that_promises_a_huge_frame() -> None:

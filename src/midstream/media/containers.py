@@ -45,6 +45,8 @@ def from_container(file: BinaryIO, kind: str, frames: int, name: str) -> NDArray
             if packet.is_corrupt:
                 raise InputError(f"{name} is damaged or cut off at packet {count}; copy it again")
             count += packet.size > 0
+            if packet.pts is not None:
+                _check_seconds(float(packet.pts * packet.time_base), name)
             check_work(max(1, count), height, width, name)
     check_work(count, height, width, name)
     result, decoded = _decoded(av, file, kind, count, frames, name)
@@ -71,10 +73,13 @@ def _stream(clip: Any, name: str) -> Any:
     return stream
 
 
-def _check_duration(clip: Any, stream: Any, name: str) -> None:
-    seconds = (clip.duration or 0) / 1_000_000
+def _check_seconds(seconds: float, name: str) -> None:
     if seconds > MAX_VIDEO_SECONDS:
         raise InputError(f"{name} lasts {seconds:,.0f} seconds, more than the {MAX_VIDEO_SECONDS:,} decoded; cut it")
+
+
+def _check_duration(clip: Any, stream: Any, name: str) -> None:
+    _check_seconds((clip.duration or 0) / 1_000_000, name)
     if stream.frames > MAX_VIDEO_FRAMES:
         raise InputError(f"{name} has {stream.frames:,} frames, more than the {MAX_VIDEO_FRAMES:,} decoded; cut it")
 

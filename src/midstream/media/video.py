@@ -27,8 +27,9 @@ def load_video(source: Any, frames: int) -> NDArray[np.uint8]:
 
     Args:
         source: a path or bytes of MP4, MOV, WebM, MKV or GIF (the content decides, not the name), a folder of images
-            (sorted by name, numbers by value), a list of images or of uint8 arrays, {"bytes": ..., "path": ...}, a uint8 array (N, height,
-            width, 3), or {"frames": such an array, "fps": frames per second}.
+            (sorted by name, numbers by value), a list of images or of uint8 arrays,
+            {"bytes": ..., "path": ...}, a uint8 array (N, height, width, 3), or {"frames": such an array, "fps": frames
+            per second}.
         frames: how many to take.
 
     Raises:
