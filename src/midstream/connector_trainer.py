@@ -94,7 +94,7 @@ def make_trainer(
             processor,
             settings.cache,
             caching.folder,
-            name=recipe.name,
+            name="-".join(recipe.modalities),  # not the recipe's: others with these parts and data share it
             stored_as=torch.bfloat16 if settings.cache_precision == "bfloat16" else None,
             batch_size=settings.batch_size,
             rebuild=caching.rebuild,

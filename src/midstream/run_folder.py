@@ -61,10 +61,10 @@ def _check_same(recipe: Recipe, partial: Path) -> None:
     """A resumed run must be the run that was interrupted, or it would be neither."""
     path = partial / RECIPE_NAME
     try:
-        before = _flat(yaml.safe_load(path.read_text(encoding="utf-8")))
+        before = flat(yaml.safe_load(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); start again with --force") from None
-    now = _flat(recipe.model_dump(mode="json"))
+    now = flat(recipe.model_dump(mode="json"))
     changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
     if changed:
         key = changed[0]
@@ -74,10 +74,11 @@ def _check_same(recipe: Recipe, partial: Path) -> None:
         )
 
 
-def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """A tree of settings as dotted keys and their values."""
     if not isinstance(tree, dict) or not tree:
         return {prefix.rstrip("."): tree}
-    return {key: value for name, inner in tree.items() for key, value in _flat(inner, f"{prefix}{name}.").items()}
+    return {key: value for name, inner in tree.items() for key, value in flat(inner, f"{prefix}{name}.").items()}
 
 
 def latest(partial: Path) -> Path | None:

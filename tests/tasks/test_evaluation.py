@@ -50,6 +50,11 @@ def test_scores_are_those_of_the_answers(parts: Any, monkeypatch: pytest.MonkeyP
     assert result["ceiling"] is None and result["by_type"] == {"all": 1.0}
     assert result["provenance"]["recipe"] == "tiny" and len(result["provenance"]["data_hash"]) == 16
     assert told[-1][1] == told[-1][2] == 32
+    assert "scores" not in result
+    result = evaluate(model, processor, rows, batch_size=3, detailed=True)
+    assert result["asked"] == [(row, "all") for row in range(8)] and result["scores"]["accuracy"] == [1.0] * 8
+    for name in ("blind", "shuffled", "untrained"):
+        assert sum(result["scores"][name]) / 8 == result[name]
 
 
 def test_untrained_is_another_connector_and_the_trained_one_comes_back(parts: Any) -> None:

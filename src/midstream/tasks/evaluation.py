@@ -41,6 +41,7 @@ def evaluate(
     max_new_tokens: int = 16,
     seed: int = 0,
     controls: bool = True,
+    detailed: bool = False,
     report: Report = silent,
     **facts: Any,
 ) -> dict[str, Any]:
@@ -56,13 +57,15 @@ def evaluate(
         max_new_tokens: longest answer.
         seed: of the exchange of pictures and of the fresh connectors.
         controls: measure ceiling, blind, shuffled and untrained too.
+        detailed: tell the score of every single question as well.
         report: told how many answers are there.
         facts: added to the provenance.
 
     Returns:
         accuracy, by_type, ceiling, blind, shuffled, untrained (each 0..1, None where it cannot be had) over the `n`
         questions of the rows that could be used; `bad`, how many rows could not, and `reasons`, why the first of them
-        could not; metric, provenance.
+        could not; metric, provenance. If `detailed`, also `scores`, for each condition those of the questions in
+        order, and `asked`, the row number and the kind of each.
 
     Raises:
         InputError: no rows, none that can be used, or an unknown metric.
@@ -110,13 +113,14 @@ def evaluate(
         conditions = _controls(questions, seed)
         total = len(asked) + len(questions) * (len(conditions) + 1)
         by_condition |= {name: sure(name, batch) for name, batch in conditions.items()}
-    result |= {name: _mean(by_condition.get(name)) for name in ("ceiling", "blind", "shuffled")}
-    result["untrained"] = None
-    if controls:
         with untrained(model, seed):
-            result["untrained"] = _mean(sure("untrained", questions))
+            by_condition["untrained"] = sure("untrained", questions)
+    result |= {name: _mean(by_condition.get(name)) for name in ("ceiling", "blind", "shuffled", "untrained")}
     facts = {"seed": seed, "data_hash": data_hash(questions), **facts}
     result |= {"n": len(questions), "bad": len(bad), "reasons": [bad[row] for row in sorted(bad)[:REASONS]]}
+    if detailed:
+        result["asked"] = [(question.row, question.question.kind) for question in asked if question.row not in bad]
+        result["scores"] = by_condition
     return result | {"metric": metric, "provenance": provenance(**facts)}
 
 
