@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from midstream.errors import InputError
 from midstream.media.tables import load_row
@@ -28,6 +28,8 @@ class TableEncoder(OwnEncoder):
     The waves are Fourier features (arXiv 2006.10739; of table columns: arXiv 2203.05556), so that a linear map behind
     them can draw a threshold. A missing value gives zeros and its column.
 
+    Tokens are in the alphabetical order of their columns.
+
     Args:
         columns: column -> [mean, standard deviation] of a number, or the list of its words; see `column_statistics`.
         frequencies: waves per number; their frequencies are pi / 8 times 1, 2, 4, ...
@@ -37,8 +39,6 @@ class TableEncoder(OwnEncoder):
     """
 
     name = "table"
-    mean_C: Tensor
-    spread_C: Tensor
     frequencies: Tensor
 
     def __init__(self, columns: Mapping[str, list[Any]], frequencies: int = 6) -> None:
@@ -47,13 +47,13 @@ class TableEncoder(OwnEncoder):
             raise InputError("the table encoder has no columns; give the option columns, such as {age: [50.0, 12.5]}")
         self.numbers = {name: _mean_and_spread(name, given) for name, given in columns.items() if _is_number(given)}
         self.words = {name: _distinct(name, given) for name, given in columns.items() if not _is_number(given)}
-        self.columns = list(columns)
+        self.columns = sorted(columns)  # a config's JSON sorts them too
         self.most_words = max((len(words) for words in self.words.values()), default=0)
         self.width = 2 + 2 * frequencies + self.most_words + len(self.columns)
-        # Buffers, so that the fingerprint of a trained connector holds the statistics it was trained with.
+        # Parameters, though never trained: so a connector's fingerprint holds the statistics it was trained with.
         spread = [self.numbers.get(name, (0.0, 1.0)) for name in self.columns]
-        self.register_buffer("mean_C", torch.tensor([mean for mean, _ in spread]))
-        self.register_buffer("spread_C", torch.tensor([deviation for _, deviation in spread]))
+        self.mean_C = nn.Parameter(torch.tensor([mean for mean, _ in spread]), requires_grad=False)
+        self.spread_C = nn.Parameter(torch.tensor([deviation for _, deviation in spread]), requires_grad=False)
         self.register_buffer("frequencies", torch.pi / 8 * 2.0 ** torch.arange(frequencies))
 
     def preprocess(self, item: Any) -> dict[str, Tensor]:
