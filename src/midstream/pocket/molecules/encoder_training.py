@@ -1,7 +1,7 @@
 """Pretraining of the pocket molecule encoder: SMILES and class ids only, never language.
 
-Owns the heads that are thrown away afterwards and what is measured. In every batch one half of the molecules have some
-tokens masked, to be filled in; the other half are whole and are tagged (`midstream.pocket.molecules.tags`)::
+Owns the heads that are thrown away afterwards and what is measured. In every batch a quarter of the molecules have some
+tokens masked, to be filled in; the others are whole and are tagged (`midstream.pocket.molecules.tags`)::
 
     masked tokens  --head-->  which token stands here          what SMILES are like
     atoms          --head-->  functional group, kind of ring   so that a token knows its surroundings
@@ -36,7 +36,7 @@ _FIRST_ORDINARY: Final = _MASK + 1
 class Tags(NamedTuple):
     """Token ids ``[B, 48]``; what masked ones were ``[B, 48]``; tags of atoms ``[B, 48, 2]`` and of wholes ``[B, 20]``.
 
-    The first half of the molecules is masked and has no tags, the second half is whole; `IGNORED` elsewhere.
+    The first quarter of the molecules is masked and has no tags, the others are whole; `IGNORED` elsewhere.
     """
 
     ids: torch.Tensor
@@ -52,10 +52,11 @@ def tagged_batch(bucket: Bucket, index: int, seed: int, size: int = BATCH) -> Ta
     ids, atoms, whole = (np.stack(column) for column in zip(*parts, strict=True))
     hidden = np.random.default_rng((seed, index)).random(ids.shape) < MASKED
     hidden &= ids >= _FIRST_ORDINARY
-    half = size // 2
-    hidden[half:] = False
+    quarter = size // 4
+    hidden[quarter:] = False
     masked = np.where(hidden, ids, IGNORED)
-    atoms[:half] = whole[:half] = IGNORED
+    atoms[:quarter] = IGNORED
+    whole[:quarter] = IGNORED
     return Tags(*map(torch.from_numpy, (np.where(hidden, _MASK, ids), masked, atoms, whole)))
 
 
