@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
-from transformers import AutoImageProcessor
+import numpy as np
+from transformers import AutoImageProcessor, BaseVideoProcessor
 
 from midstream import media
 from midstream.encoders.layouts import frames_read
@@ -31,14 +32,22 @@ class VideoPreparer(Preparer):
 
     @classmethod
     def _load(cls, source: str) -> Any:
-        return load_with(AutoImageProcessor, source, "image processor")
+        try:
+            return AutoImageProcessor.from_pretrained(source)
+        except (OSError, ValueError, ImportError):  # V-JEPA 2 brings a video processor only, which needs torchvision
+            from transformers import AutoVideoProcessor
+
+            return load_with(AutoVideoProcessor, source, "video processor")
 
     def load(self, item: Any) -> Any:
         """Frames (F, H, W, 3), uint8."""
         return media.load_video(item, self.settings["frames"])
 
     def batch(self, loaded: Sequence[Any]) -> Mapping[str, Any]:
-        """Each frame through the image processor, as pictures are."""
+        """Clips through a video processor, without sampling again; or each frame through an image processor."""
+        if isinstance(self.processor, BaseVideoProcessor):
+            clips = [np.asarray(clip) for clip in loaded]
+            return self.processor(clips, do_sample_frames=False, return_tensors="pt")
         frames = [frame for clip in loaded for frame in clip]
         made = self.processor(frames, return_tensors="pt")["pixel_values"]
         return {"pixel_values": made.reshape(len(loaded), -1, *made.shape[-3:])}
