@@ -24,6 +24,12 @@ from midstream.errors import InputError
 JSON = ("json", "jsn")
 TEXT = ("txt", "text", "transcript")
 NUMBERS = ("cls", "id", "index")
+MEDIA = {
+    "image": WebDataset.IMAGE_EXTENSIONS,
+    "audio": WebDataset.AUDIO_EXTENSIONS,
+    "video": WebDataset.VIDEO_EXTENSIONS,
+}
+"""Endings by medium, as `datasets` knows them (an ending of two media belongs to the first; `media` of a recipe rules)."""
 LOOKED_AT = 1000
 """Members of the first file from which the endings are learnt."""
 RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
@@ -46,14 +52,14 @@ def read_shards(
     """
     files = [file for pattern in patterns for file in expanded(pattern)]
     name = ", ".join(patterns)
-    features = _features(files[0])
+    features, media = _members(files[0])
     try:
         table: Any = datasets.load_dataset(
             "webdataset", data_files={"train": files}, split="train", streaming=streaming, features=features
         )
     except BROKEN as error:
         raise InputError(_diagnosis(files) or f"{name} cannot be read as webdataset: {first_line(error)}") from None
-    make = maker(features, columns)
+    make = maker(media, columns)
     if not streaming:
         version = f"{table._fingerprint} {columns}"
         return Rows(range(len(table)), lambda i: _sample(table[i], make), name, version)
@@ -99,8 +105,8 @@ def _one_range(name: str) -> list[str]:
     return [f"{name[: found.start()]}{n:0{len(low)}d}{name[found.end() :]}" for n in range(int(low), int(high) + 1)]
 
 
-def _features(file: str) -> datasets.Features:
-    """What the endings of the first members are; media stay bytes.
+def _members(file: str) -> tuple[datasets.Features, dict[str, str]]:
+    """What the endings of the first members are, and which of them are media. Those stay bytes.
 
     Raises:
         InputError: the file is no tar file, or has no member that can be read.
@@ -111,14 +117,12 @@ def _features(file: str) -> datasets.Features:
     except (tarfile.TarError, OSError, EOFError) as error:
         raise InputError(f"{file} is no tar file that can be read ({first_line(error)})") from None
     features: dict[str, Any] = {}
-    for ending in dict.fromkeys(base_plus_ext(name)[1] for name in names):
-        last = (ending or "").rpartition(".")[2].lower()
-        if last in WebDataset.IMAGE_EXTENSIONS:
-            features[ending] = datasets.Image(decode=False)
-        elif last in WebDataset.AUDIO_EXTENSIONS:
-            features[ending] = datasets.Audio(decode=False)
-        elif last in WebDataset.VIDEO_EXTENSIONS:
-            features[ending] = datasets.Video(decode=False)
+    media: dict[str, str] = {}
+    for ending in dict.fromkeys(found for name in names if (found := base_plus_ext(name)[1])):
+        last = ending.rpartition(".")[2].lower()
+        kind = next((kind for kind, endings in MEDIA.items() if last in endings), None)
+        if kind is not None:
+            features[ending], media[ending] = datasets.Value("binary"), kind
         elif last in JSON:
             features[ending] = datasets.Json()  # samples need not have the same fields
         elif last in TEXT:
@@ -127,7 +131,8 @@ def _features(file: str) -> datasets.Features:
             features[ending] = datasets.Value("int64")
     if not features:
         raise InputError(f"{file} has no member KEY.jpg, KEY.wav, KEY.mp4, KEY.json, KEY.txt or their like")
-    return datasets.Features({**features, "__key__": datasets.Value("string"), "__url__": datasets.Value("string")})
+    own = {"__key__": datasets.Value("string"), "__url__": datasets.Value("string")}
+    return datasets.Features(features | own), media
 
 
 def _sample(entry: Mapping[str, Any], make: Callable[[Mapping[str, Any], str], Row]) -> Row:

@@ -21,7 +21,7 @@ from midstream.errors import InputError
 MEDIA = {datasets.Image: "image", datasets.Audio: "audio", datasets.Video: "video"}
 LISTS = (datasets.List, datasets.LargeList)
 BROKEN = (
-    *(OSError, ValueError, KeyError, TypeError, EOFError),
+    *(OSError, ValueError, KeyError, TypeError, EOFError, ImportError),
     *(datasets.exceptions.DatasetsError, ArrowException, tarfile.TarError),
 )
 """What `datasets` raises for data that it cannot read."""
@@ -50,7 +50,9 @@ def read_table(
         features = undecoded(table)
     except BROKEN as error:
         raise InputError(f"data set {path!r} has no split {split!r} here: {first_line(error)}") from None
-    make = maker(features, columns)
+    media = {column: kind for column, feature in features.items() if (kind := _medium(feature)) is not None}
+    labels = {column: feature for column, feature in features.items() if isinstance(feature, datasets.ClassLabel)}
+    make = maker(media, columns, labels)
     title = f"{path}, {split}"
     if not streaming:
         arrow = table.with_format("arrow")  # as it is stored; a cast would copy the whole data set
@@ -104,19 +106,20 @@ def _undecoded(feature: Any) -> Any:
     return {name: _undecoded(inner) for name, inner in feature.items()} if isinstance(feature, dict) else feature
 
 
-def maker(features: Any, columns: Columns) -> Callable[[Mapping[str, Any], str], Row]:
+def maker(
+    media: Mapping[str, str], columns: Columns, labels: Mapping[str, Any] | None = None
+) -> Callable[[Mapping[str, Any], str], Row]:
     """What makes a row of an entry and its place.
 
     Args:
-        features: of the data set, undecoded.
+        media: column -> modality, as the data tell.
         columns: what the recipe says.
+        labels: columns of classes, whose numbers have names.
     """
-    media = {column: kind for column, feature in features.items() if (kind := _medium(feature)) is not None}
-    labels = {column: feature for column, feature in features.items() if isinstance(feature, datasets.ClassLabel)}
 
     def make(entry: Mapping[str, Any], where: str) -> Row:
         plain = {column: _plain(value) for column, value in entry.items() if value is not None}
-        for column, feature in labels.items():
+        for column, feature in (labels or {}).items():
             if plain.get(column, -1) >= 0:
                 plain[column] = feature.int2str(plain[column])
         return row_of(plain, columns, media, where)

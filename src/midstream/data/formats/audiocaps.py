@@ -79,7 +79,7 @@ def _lines(path: Path) -> list[tuple[int, str, str, int, str]]:
             start = _seconds(line["start_time"], where)
             found.append((reader.line_num, line["audiocap_id"], line["youtube_id"], start, line["caption"].strip()))
     except csv.Error as error:
-        raise InputError(f"{path}:{reader.line_num}: not CSV ({error})") from None
+        raise InputError(f"{path}:{reader.line_num + 1}: not CSV ({error})") from None
     return found
 
 
