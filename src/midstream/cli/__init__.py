@@ -16,7 +16,9 @@ from midstream.cli.cost import cost
 from midstream.cli.demo import demo
 from midstream.cli.evaluate import evaluate
 from midstream.cli.info import info
+from midstream.cli.samples import samples
 from midstream.cli.stack import stack
+from midstream.cli.sweep import sweep
 from midstream.cli.train import train
 
 app = typer.Typer(
@@ -31,11 +33,13 @@ app.command("train")(train)
 app.command("ask")(ask)
 app.command("eval")(evaluate)
 app.command("stack")(stack)
+app.command("samples")(samples)
 app.command("info")(info)
 app.command("demo")(demo)
 app.command("compat")(compat)
 app.command("cost")(cost)
 app.command("bench")(bench)
+app.command("sweep")(sweep)
 
 
 def _say_version(asked: bool) -> None:
