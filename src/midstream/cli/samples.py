@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from shlex import join
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -49,14 +49,6 @@ def samples(
         if as_json:
             emit({"folder": str(out), "samples": found})
         else:
-            show(_table(found))
+            for entry in found:
+                show(f"{entry['command']}\n    # {entry['truth']}")
             show(f"the files are in {out}; copy a line to ask, or see questions.jsonl in each folder")
-
-
-def _table(found: list[dict[str, str]]) -> Any:
-    from rich.table import Table
-
-    shown = Table("ask", "truth")
-    for entry in found:
-        shown.add_row(entry["command"], entry["truth"])
-    return shown
