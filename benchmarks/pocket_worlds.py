@@ -1,15 +1,17 @@
 """What a pocket recipe learns at each entry layer, beside every control.
 
     python benchmarks/pocket_worlds.py audio --layers 0,2,4,6
+    python benchmarks/pocket_worlds.py audio --layers 0,2,4,6 --n 200 --set training.steps=200
     python benchmarks/pocket_worlds.py picture_and_sound --layers 2,image=2+audio=4
 
 For each entry `midstream train` with the schedule's layer changed, then `midstream eval` on the test split with all
-controls and on the held-out split without. An entry is a layer for all modalities, or `name=layer` joined by `+`. The
-result is written after each entry, so that an interrupted benchmark keeps what it has; entries that are in the file
-already are left as they are, unless --again.
+controls and on the held-out split without. An entry is a layer for all modalities, or `name=layer` joined by `+`; in
+the result it is named with the settings that were changed. The result is written after each entry, so that an interrupted
+benchmark keeps what it has; entries that are in the file already are left as they are, unless --again.
 """
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -74,16 +76,16 @@ def main(
     out = out or Path(__file__).parent / f"{named}.json"
     result: dict[str, Any] = json.loads(out.read_text()) if out.exists() else {"recipe": settings.name, "entries": {}}
     for entry in layers.split(","):
-        if entry in result["entries"] and not again:
+        key = f"{entry} ({', '.join(changes)})" if changes else entry
+        if key in result["entries"] and not again:
             continue
-        folder = runs / f"{settings.name}-{entry.replace('=', '').replace('+', '-')}"
+        folder = runs / re.sub(r"\W+", "-", f"{settings.name} {key}").strip("-")
         found = measure(recipe, layers_of(entry, list(settings.modalities)), n, folder, changes or [])
-        result["entries"][entry] = found
-        result["changes"] = changes or []
+        result["entries"][key] = found
         result["provenance"] = provenance(seed=settings.training.seed, clock="monotonic")
         out.write_text(json.dumps(result, indent=1) + "\n")
         scores = {name: found["test"][name] for name in ("accuracy", "ceiling", "blind", "shuffled", "untrained")}
-        print(entry, json.dumps(scores | {"held_out": found["held_out"]["accuracy"]}), flush=True)
+        print(key, json.dumps(scores | {"held_out": found["held_out"]["accuracy"]}), flush=True)
 
 
 if __name__ == "__main__":
