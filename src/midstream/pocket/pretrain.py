@@ -27,7 +27,7 @@ ENCODERS: Final = {
     "encoder": ("midstream.pocket.encoder_training", 14.0),
     "audio": ("midstream.pocket.sounds.encoder_training", 12.0),
     "video": ("midstream.pocket.motion.encoder_training", 12.0),
-    "molecule": ("midstream.pocket.molecules.encoder_training", 12.0),
+    "molecule": ("midstream.pocket.molecules.encoder_training", 8.0),
     "series": ("midstream.pocket.series.encoder_training", 2.0),
 }
 """Part -> the module with its ``train``, ``tagging_accuracy`` and ``save``, and its budget in minutes."""
