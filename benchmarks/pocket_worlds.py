@@ -6,8 +6,8 @@
 
 For each entry `midstream train` with the schedule's layer changed, then `midstream eval` on the test split with all
 controls and on the held-out split without. An entry is a layer for all modalities, or `name=layer` joined by `+`; in
-the result it is named with the settings that were changed. The result is written after each entry, so that an interrupted
-benchmark keeps what it has; entries that are in the file already are left as they are, unless --again.
+the result it is named with the settings that were changed. The result is written after each entry, so that what is
+interrupted keeps what it has; entries that are in the file already are left as they are, unless --again.
 """
 
 import json
