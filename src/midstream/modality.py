@@ -84,7 +84,15 @@ class Modality:
         )
 
     def _source(self, name: str) -> Any:
-        return pocket.encoder_path(self.medium or name) if self.encoder == POCKET else self.encoder
+        if self.encoder != POCKET:
+            return self.encoder
+        folder, shipped = pocket.encoder_path(self.medium or name), pocket.encoder_media()
+        if (self.medium or name) not in shipped:
+            raise InputError(
+                f"no pocket encoder reads {self.medium or name!r}; they read {', '.join(shipped)} (name one as the "
+                f"`medium` of {name}, or choose another encoder)"
+            )
+        return folder
 
     def encoder_name(self, encoder: FrozenEncoder) -> str:
         """How the encoder is called in configs and messages."""

@@ -14,7 +14,7 @@ from midstream.pocket.render import render
 from midstream.pocket.world import Scene, Thing, make_scene
 
 __all__ = [
-    "Row", "Scene", "Split", "Thing", "described", "encoder_path", "example", "examples", "lm_path", "make_scene",
+    "Row", "Scene", "Split", "Thing", "described", "encoder_media", "encoder_path", "example", "examples", "lm_path", "make_scene",
     "model_names", "model_path", "render", "scene_of",
 ]  # fmt: skip
 
@@ -29,6 +29,12 @@ def lm_path() -> Path:
 def encoder_path(medium: str = "image") -> Path:
     """Folder of the shipped encoder of a medium (a ViT for ``image``) and its processor; it need not exist yet."""
     return _WEIGHTS / ("encoder" if medium == "image" else medium)
+
+
+def encoder_media() -> list[str]:
+    """The media that shipped encoders read, `image` first."""
+    others = {path.parent.name for path in _WEIGHTS.glob("*/config.json")} - {"encoder", "lm"}
+    return ["image", *sorted(name for name in others if not name.startswith("model"))]
 
 
 def model_path(name: str = "pocket") -> Path:
