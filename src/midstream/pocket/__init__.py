@@ -14,8 +14,8 @@ from midstream.pocket.render import render
 from midstream.pocket.world import Scene, Thing, make_scene
 
 __all__ = [
-    "Row", "Scene", "Split", "Thing", "described", "encoder_media", "encoder_path", "example", "examples", "lm_path", "make_scene",
-    "model_names", "model_path", "render", "scene_of",
+    "Row", "Scene", "Split", "Thing", "described", "encoder_media", "encoder_path", "example", "examples", "lm_path",
+    "make_scene", "model_names", "model_path", "render", "scene_of",
 ]  # fmt: skip
 
 _WEIGHTS = Path(__file__).parent / "weights"
