@@ -94,6 +94,7 @@ def _checked(source: Any) -> str:
     if "*" in smiles:
         raise InputError(f"{_short(smiles)} has an unknown atom (*); give a molecule whose atoms are all named")
     if "." in smiles:
-        parts = len([part for part in smiles.split(".") if part])
-        raise InputError(f"{_short(smiles)} has {parts} fragments; give one molecule, such as a salt's larger part")
+        raise InputError(
+            f"{_short(smiles)} has several fragments (a dot); give one molecule, such as a salt's larger part"
+        )
     return smiles
