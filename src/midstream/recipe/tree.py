@@ -41,7 +41,7 @@ class Evaluation(Settings):
     n: PositiveInt = 500
     batch_size: PositiveInt = 64
     max_new_tokens: PositiveInt = 16
-    metric: Literal["exact", "vqa", "f1"] = "exact"
+    metric: Literal["exact", "vqa", "f1", "bleu1", "bleu2", "bleu3", "bleu4", "rougeL", "cider"] = "exact"
     history: bool = False
     seed: NonNegativeInt = 0
 

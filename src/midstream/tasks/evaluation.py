@@ -9,7 +9,7 @@ untrained   the same model with fresh connectors                             (wh
 A row whose media cannot be read is left out of all of them, counted and told; it is never replaced by another.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -23,8 +23,9 @@ from midstream.modeling import MidstreamForCausalLM
 from midstream.processing import MidstreamProcessor
 from midstream.progress import Report, silent
 from midstream.provenance import provenance
-from midstream.tasks.metrics import METRICS
+from midstream.tasks.metrics import METRICS, Metric, reported
 from midstream.tasks.questions import Question, blind, data_hash, described, questions_of, shuffled
+from midstream.tasks.sharing import in_shares, processes
 
 REASONS = 5
 """Of how many bad rows the reasons are told."""
@@ -51,7 +52,7 @@ def evaluate(
         model: see `midstream.modeling`; it is left as it was.
         processor: the model's.
         rows: see `midstream.data.rows`.
-        metric: `exact`, `vqa` or `f1`.
+        metric: one of `midstream.tasks.metrics.METRICS`; docs/evaluation.md explains them.
         history: whether later questions see the turns before them.
         batch_size: prompts that are answered together, padded on the left.
         max_new_tokens: longest answer.
@@ -62,10 +63,14 @@ def evaluate(
         facts: added to the provenance.
 
     Returns:
-        accuracy, by_type, ceiling, blind, shuffled, untrained (each 0..1, None where it cannot be had) over the `n`
-        questions of the rows that could be used; `bad`, how many rows could not, and `reasons`, why the first of them
-        could not; metric, provenance. If `detailed`, also `scores`, for each condition those of the questions in
-        order, and `asked`, the row number and the kind of each.
+        accuracy, by_type, ceiling, blind, shuffled, untrained (each by `metric`, 0..1 or to its `best`, None where it
+        cannot be had) over the `n` questions of the rows that could be used; `metrics`, the model's score by every
+        metric that is told with the chosen one; `bad`, how many rows could not be used, and `reasons`, why the first of
+        them could not; metric, provenance. If `detailed`, also `scores`, for each condition those of the questions in
+        order (of BLEU each as if it were alone), and `asked`, the row number and the kind of each.
+
+    Started by `torchrun` or `accelerate launch`, every process calls this with the same arguments, answers its share of
+    the questions, and returns the same result.
 
     Raises:
         InputError: no rows, none that can be used, or an unknown metric.
@@ -75,53 +80,94 @@ def evaluate(
     asked, bad = _asked(rows, history)
     if not asked and not bad:
         raise InputError("there is nothing to evaluate: the data have no rows")
-    done, total = 0, len(asked) * (4 if controls else 1)
-
-    def scores(name: str, questions: Sequence[Question]) -> list[float | InputError]:
-        nonlocal done
-        found: list[float | InputError] = []
-        for start in range(0, len(questions), batch_size):
-            part = questions[start : start + batch_size]
-            answers = _answers(model, processor, part, max_new_tokens)
-            found += [
-                said if isinstance(said, InputError) else METRICS[metric](said, question.references)
-                for said, question in zip(answers, part, strict=True)
-            ]
-            done += len(part)
-            report("evaluating", done, total, name)
-        return found
-
-    def sure(name: str, questions: Sequence[Question]) -> list[float]:
-        found = scores(name, questions)
-        for score in found:
-            if isinstance(score, InputError):  # these media were read a moment ago
-                raise score
-        return [float(score) for score in found if not isinstance(score, InputError)]
-
-    first = scores("accuracy", [question.question for question in asked])
-    for question, score in zip(asked, first, strict=True):
-        if isinstance(score, InputError):
-            bad.setdefault(question.row, f"{question.name}: {score}")
-    good = [(q.question, s) for q, s in zip(asked, first, strict=True) if q.row not in bad]
+    ask = _Asking(model, processor, batch_size, max_new_tokens, report)
+    ask.ahead = len(asked) * (4 if controls else 1)
+    first = ask("accuracy", [question.question for question in asked])
+    for question, said in zip(asked, first, strict=True):
+        if isinstance(said, InputError):
+            bad.setdefault(question.row, f"{question.name}: {said}")
+    good = [(question, str(said)) for question, said in zip(asked, first, strict=True) if question.row not in bad]
     if not good:
         raise InputError(f"none of the {len(bad):,} rows can be used; the first: {next(iter(bad.values()))}")
-    questions = [question for question, _ in good]
-    by_condition = {"accuracy": [score for _, score in good if not isinstance(score, InputError)]}
-    result: dict[str, Any] = {"accuracy": _mean(by_condition["accuracy"])}
-    result["by_type"] = _by_type(questions, by_condition["accuracy"])
+    questions = [question.question for question, _ in good]
+    answers = {"accuracy": [said for _, said in good]}
     if controls:
         conditions = _controls(questions, seed)
-        total = len(asked) + len(questions) * (len(conditions) + 1)
-        by_condition |= {name: sure(name, batch) for name, batch in conditions.items()}
+        ask.ahead = len(questions) * (len(conditions) + 1)
+        answers |= {name: ask.sure(name, batch) for name, batch in conditions.items()}
         with untrained(model, seed):
-            by_condition["untrained"] = sure("untrained", questions)
-    result |= {name: _mean(by_condition.get(name)) for name in ("ceiling", "blind", "shuffled", "untrained")}
+            answers["untrained"] = ask.sure("untrained", questions)
+    result = _scored(METRICS[metric], questions, answers, detailed)
+    told = reported(metric, answers["accuracy"], [question.references for question in questions])
+    result["metrics"] = {name: round(score, 4) for name, score in told.items()}
+    if detailed:
+        result["asked"] = [(question.row, question.question.kind) for question, _ in good]
     facts = {"seed": seed, "data_hash": data_hash(questions), **facts}
     result |= {"n": len(questions), "bad": len(bad), "reasons": [bad[row] for row in sorted(bad)[:REASONS]]}
-    if detailed:
-        result["asked"] = [(question.row, question.question.kind) for question in asked if question.row not in bad]
-        result["scores"] = by_condition
     return result | {"metric": metric, "provenance": provenance(**facts)}
+
+
+class _Asking:
+    """Answers to many questions, in batches, shared by all processes; it tells how many answers this one has."""
+
+    def __init__(
+        self,
+        model: MidstreamForCausalLM,
+        processor: MidstreamProcessor,
+        batch_size: int,
+        max_new_tokens: int,
+        report: Report,
+    ) -> None:
+        self._parts = (model, processor)
+        self._batch_size, self._max_new_tokens = batch_size, max_new_tokens
+        self._report = report if processes().is_main_process else silent
+        self._done = 0
+        self.ahead = 0
+        """How many answers are still to come, all processes together."""
+
+    def __call__(self, name: str, questions: Sequence[Question]) -> list[str | InputError]:
+        """An answer to every question, or why it cannot be had; on every process all of them."""
+
+        def share(mine: Sequence[Question]) -> list[str | InputError]:
+            said: list[str | InputError] = []
+            for start in range(0, len(mine), self._batch_size):
+                batch = mine[start : start + self._batch_size]
+                said += _answers(*self._parts, batch, self._max_new_tokens)
+                share_of_all = len(said) * len(questions) // len(mine)
+                self._report("evaluating", self._done + share_of_all, self._done + self.ahead, name)
+            return said
+
+        found = in_shares(questions, share)
+        self._done += len(questions)
+        self.ahead -= len(questions)
+        return found
+
+    def sure(self, name: str, questions: Sequence[Question]) -> list[str]:
+        """Answers to questions whose media were read a moment ago."""
+        found = self(name, questions)
+        for said in found:
+            if isinstance(said, InputError):
+                raise said
+        return [str(said) for said in found]
+
+
+def _scored(
+    metric: Metric, questions: Sequence[Question], answers: Mapping[str, Sequence[str]], detailed: bool
+) -> dict[str, Any]:
+    """The score of every condition, of every type of question, and on demand of every question."""
+    references = [question.references for question in questions]
+    added = {name: metric.contributions(said, references) for name, said in answers.items()}
+    kinds: dict[str, list[Any]] = {}
+    for question, contribution in zip(questions, added["accuracy"], strict=True):
+        kinds.setdefault(question.kind, []).append(contribution)
+    result: dict[str, Any] = {
+        name: round(metric.total(added[name]), 4) if name in added else None
+        for name in ("accuracy", "ceiling", "blind", "shuffled", "untrained")
+    }
+    result["by_type"] = {kind: round(metric.total(kinds[kind]), 4) for kind in sorted(kinds)}
+    if detailed:
+        result["scores"] = {name: [metric.total([one]) for one in each] for name, each in added.items()}
+    return result
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,17 +212,6 @@ def _controls(questions: list[Question], seed: int) -> dict[str, list[Question]]
         conditions["ceiling"] = [described(question) for question in questions]
     exchanged = shuffled(questions, seed)
     return conditions if exchanged is None else conditions | {"shuffled": exchanged}
-
-
-def _mean(scores: Sequence[float] | None) -> float | None:
-    return round(sum(scores) / len(scores), 4) if scores else None
-
-
-def _by_type(questions: Sequence[Question], scores: Sequence[float]) -> dict[str, float | None]:
-    kinds: dict[str, list[float]] = {}
-    for question, score in zip(questions, scores, strict=True):
-        kinds.setdefault(question.kind, []).append(score)
-    return {kind: _mean(kinds[kind]) for kind in sorted(kinds)}
 
 
 def answer(
