@@ -28,7 +28,7 @@ ENCODERS: Final = {
     "audio": ("midstream.pocket.sounds.encoder_training", 12.0),
     "video": ("midstream.pocket.motion.encoder_training", 12.0),
     "molecule": ("midstream.pocket.molecules.encoder_training", 8.0),
-    "series": ("midstream.pocket.series.encoder_training", 2.0),
+    "series": ("midstream.pocket.series.encoder_training", 4.0),
 }
 """Part -> the module with its ``train``, ``tagging_accuracy`` and ``save``, and its budget in minutes."""
 LM_MINUTES: Final = 29.0
