@@ -34,7 +34,7 @@ from midstream import media
 from midstream.errors import InputError
 
 SECONDS = 10.0
-"""What one damaged file may take. Those here are tiny, but a field may promise as much as the limits allow."""
+"""Processor time that one damaged file may take: they are tiny, but may promise as much as the limits allow."""
 
 MEMORY = 4 * 1024**3
 """Address space of a process that loads damaged files."""
@@ -135,12 +135,12 @@ def run(
     for number in numbers:
         data = case(kind, number, seed)
         begin(number)
-        start = time.perf_counter()
+        start = time.process_time()
         verdict = judge(load, is_one, data)
-        seconds = time.perf_counter() - start
+        seconds = time.process_time() - start
         outcome.slowest = max(outcome.slowest, seconds)
         if seconds > SECONDS:
-            verdict = f"{seconds:.1f} seconds"
+            verdict = f"{seconds:.1f} seconds of processor time"
         if verdict in ("decoded", "refused"):
             outcome.counts[verdict] += 1
         else:
@@ -194,9 +194,9 @@ def watch(kind: str, cases: int, seed: int, step: int = 5_000) -> dict[str, Any]
                 part = json.loads(printed.splitlines()[-1])
                 counts.update(part[0])
                 findings += part[1]
-                slowest, peak, start = max(slowest, part[2]), max(peak, part[3]), end
                 if said := noise.read_text(errors="replace"):
                     findings.append(f"{kind} {start}..{end - 1}: on standard error: {said[:300]!r}")
+                slowest, peak, start = max(slowest, part[2]), max(peak, part[3]), end
             else:
                 died = int.from_bytes(page.read_bytes(), "little")
                 how = "hangs" if hung else f"ends the process ({process.returncode})"

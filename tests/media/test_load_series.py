@@ -94,7 +94,7 @@ def test_one_value_for_each_step_is_one_channel(source: Any) -> None:
         (b"a,b\nc,d\n", "line 2, column 1: 'c'"),
         (b'1,"2\n', "cannot be decoded"),
         (b"a,b\n", "at least one value"),
-        (b"\xff\xfe1\x00", "not text at byte 0"),
+        (b"\xff\xfe1\x00", "not text at line 1"),
         (b"1,2\n\x00,2\n", "line 2, column 1"),
     ],
 )

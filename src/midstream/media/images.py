@@ -1,6 +1,7 @@
 """Picture files, bytes and PIL images to upright RGB."""
 
 import io
+import logging
 import warnings
 from contextlib import nullcontext
 from typing import Any
@@ -14,6 +15,8 @@ from midstream.media.sources import decoding, name_of, opened, unwrapped
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "PPM", "AVIF")
 """What is opened, whatever the file's name. Pillow knows more, some of which start other programs (EPS)."""
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # what it logs is no error of ours; not to standard error
 
 KINDS = "PNG, JPEG or WebP"
 

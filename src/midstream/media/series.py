@@ -1,6 +1,5 @@
 """Measurements over time (CSV, NPY, NPZ, JSON, arrays, lists) to float32 (time, channels)."""
 
-import csv
 import io
 import json
 import zipfile
@@ -11,13 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from midstream.errors import InputError
+from midstream.media.delimited import read_csv
 from midstream.media.limits import MAX_SERIES_CHANNELS, MAX_SERIES_VALUES
 from midstream.media.sources import decoding, head_of, name_of, opened, size_of, unwrapped
 
 KINDS = "CSV, NPY, NPZ or JSON"
-LARGEST = float(np.finfo(np.float32).max)
 MAX_TEXT_BYTES = 25 * MAX_SERIES_VALUES
-"""Text of a CSV or JSON file: more than 25 bytes for every value that is allowed cannot be needed."""
+"""Size of a CSV file: more than 25 bytes for every value that is allowed cannot be needed."""
+MAX_JSON_BYTES = 32_000_000
+"""Size of a JSON file, which takes up to thirty times as much memory: it is read as a whole."""
 
 
 def load_series(source: Any) -> NDArray[np.float32]:
@@ -49,13 +50,11 @@ def _from_file(file: BinaryIO, name: str) -> NDArray[Any]:
         return _from_npz(file, name)
     if (size := size_of(file)) > MAX_TEXT_BYTES:
         raise InputError(f"{name} has {size:,} bytes, more than the {MAX_TEXT_BYTES:,} of text that are read; give NPY")
-    try:
-        text = file.read().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{name} is not text at byte {error.start:,}; give a {KINDS} file") from None
-    if text.lstrip()[:1] in ("[", "{"):
-        return _from_values(json.loads(text), name)
-    return _from_csv(text, name)
+    if head_of(file, 4096).removeprefix(b"\xef\xbb\xbf").lstrip()[:1] not in (b"[", b"{"):
+        return read_csv(file, name)
+    if size > MAX_JSON_BYTES:
+        raise InputError(f"{name} has {size:,} bytes, more than the {MAX_JSON_BYTES:,} of JSON that are read; give NPY")
+    return _from_values(json.loads(file.read().decode("utf-8-sig")), name)
 
 
 def _from_npy(file: BinaryIO, size: int, name: str) -> NDArray[Any]:
@@ -88,42 +87,6 @@ def _from_npz(file: BinaryIO, name: str) -> NDArray[Any]:
     if data[:6] != b"\x93NUMPY":
         raise InputError(f"{name} holds no array but {chosen.filename}; save it with numpy.savez")
     return _from_npy(io.BytesIO(data), len(data), name)
-
-
-def _from_csv(text: str, name: str) -> NDArray[np.float64]:
-    first = text.lstrip("\r\n").partition("\n")[0]
-    delimiter = max(",;\t", key=first.count)
-    rows: list[list[float]] = []
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    width, header = 0, True
-    for cells in reader:
-        if not cells or (len(cells) == 1 and not cells[0].strip()):
-            continue
-        if header and not any(_number(cell) is not None for cell in cells):
-            width, header = len(cells), False
-            continue
-        header, width = False, width or len(cells)
-        if len(cells) != width:
-            raise InputError(f"{name}, line {reader.line_num}: {len(cells)} cells, but {width} before; make them equal")
-        rows.append([_value(cell, name, reader.line_num, at) for at, cell in enumerate(cells, 1)])
-        if len(rows) * width > MAX_SERIES_VALUES:
-            raise InputError(f"{name} has more than {MAX_SERIES_VALUES:,} values at line {reader.line_num}; cut it")
-    return np.asarray(rows, np.float64)
-
-
-def _number(cell: str) -> float | None:
-    try:
-        return None if "_" in cell else float(cell)
-    except ValueError:
-        return None
-
-
-def _value(cell: str, name: str, line: int, column: int) -> float:
-    value = _number(cell)
-    if value is None or not abs(value) <= LARGEST:
-        shown = " ".join(cell.split())[:40]
-        raise InputError(f"{name}, line {line}, column {column}: {shown!r} is not a finite number; correct or drop it")
-    return value
 
 
 def _from_values(values: Any, name: str) -> NDArray[Any]:
