@@ -88,7 +88,7 @@ class Tagger(nn.Module):
 
         config = VideoMAEConfig(
             hidden_size=128,
-            num_hidden_layers=6,
+            num_hidden_layers=4,
             num_attention_heads=4,
             intermediate_size=512,
             image_size=IMAGE_SIZE,
