@@ -8,6 +8,7 @@ import torch
 
 import runs
 from midstream.building import build
+from midstream.data.rows import media_of
 from midstream.data.sources import open_rows
 from midstream.errors import InputError
 from midstream.tasks import evaluation
@@ -73,3 +74,48 @@ def test_nothing_to_ask_and_unknown_metrics_are_refused(parts: Any) -> None:
         evaluate(model, processor, [])
     with pytest.raises(InputError, match="choose one of exact, vqa, f1"):
         evaluate(model, processor, rows, metric="bleu")
+
+
+class Partly(list[Any]):
+    """Rows of which some cannot even be made."""
+
+    def __getitem__(self, index: Any) -> Any:
+        row = super().__getitem__(index)
+        if row is None:
+            raise InputError("rows.jsonl:7: field `messages` must be a list")
+        return row
+
+
+def spoiled(row: dict[str, Any], path: str) -> dict[str, Any]:
+    user, *others = row["messages"]
+    parts = [{**part, "image": path} if part["type"] == "image" else part for part in user["content"]]
+    return {**row, "id": Path(path).name, "messages": [{**user, "content": parts}, *others]}
+
+
+def test_bad_rows_are_left_out_counted_and_told(parts: Any, tmp_path: Path) -> None:
+    model, processor, rows = parts
+    good = list(rows)[:5]
+    (tmp_path / "broken.jpg").write_bytes(Path(media_of(good[0])[0]).read_bytes()[:200])
+    bad = [spoiled(good[0], str(tmp_path / "broken.jpg")), spoiled(good[1], str(tmp_path / "gone.jpg")), None]
+    told: list[tuple[Any, ...]] = []
+    result = evaluate(
+        model,
+        processor,
+        Partly([good[0], bad[0], *good[1:3], bad[1], bad[2], *good[3:]]),
+        batch_size=3,
+        report=lambda *a: told.append(a),
+    )
+    without = evaluate(model, processor, good, batch_size=3)
+    assert result["n"] == 5 and result["bad"] == 3 and without["bad"] == 0 and without["reasons"] == []
+    same = ("accuracy", "blind", "shuffled", "untrained", "by_type")
+    assert {name: result[name] for name in same} == {name: without[name] for name in same}
+    assert result["reasons"][0].startswith("broken.jpg: ") and "damaged" in result["reasons"][0]
+    assert result["reasons"][1].startswith("gone.jpg: ") and "does not exist" in result["reasons"][1]
+    assert result["reasons"][2] == "rows.jsonl:7: field `messages` must be a list"
+    assert told[-1][1] == told[-1][2]
+
+
+def test_nothing_but_bad_rows_is_refused(parts: Any) -> None:
+    model, processor, rows = parts
+    with pytest.raises(InputError, match=r"none of the 2 rows can be used; the first: gone.jpg: .*does not exist"):
+        evaluate(model, processor, [spoiled(rows[0], "gone.jpg"), spoiled(rows[1], "gone.jpg")])

@@ -59,9 +59,9 @@ def _digest(item: Any) -> bytes:
     if hasattr(item, "mode") and hasattr(item, "tobytes"):  # a picture of PIL's
         return _hashed(b"picture", f"{item.mode}{item.size}".encode(), item.tobytes())
     if hasattr(item, "__array__") and not isinstance(item, np.generic):
-        array = np.ascontiguousarray(item)
+        array = np.asarray(item)
         if array.dtype != object:
-            return _hashed(b"array", f"{array.dtype.str}{np.shape(item)}".encode(), array.tobytes())
+            return _hashed(b"array", f"{array.dtype.str}{array.shape}".encode(), array.tobytes())
         return _digest(array.tolist())
     return _hashed(b"value", f"{type(item).__name__} {item!r}".encode())
 

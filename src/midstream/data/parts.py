@@ -46,7 +46,7 @@ def read_row(entry: Any, where: str, root: Path | None = None) -> Row:
     if isinstance(entry, dict):
         entry = _spelled(entry, where)
         for column, kind in COLUMNS.items():
-            if entry.get(column) is not None:
+            if entry.get(column) is not None and entry.get("messages"):
                 entry = fill(entry, kind, entry.pop(column), where, column)
     row = check_row(entry, where)
     return row if root is None else located(row, root)

@@ -26,7 +26,9 @@ def explain(error: ValidationError, tree: Any, model: type[BaseModel]) -> str:
         context = first["ctx"]
         tag = str(context["discriminator"]).strip("'")
         found = f"is {context['tag']!r}" if "tag" in context else "is missing"
-        return f"`{key}.{tag}` {found}; it must be one of {context.get('expected_tags', _tags(model, key, tag))}"
+        return (
+            f"`{key}.{tag}` {found}; it must be one of {context.get('expected_tags') or _tags(model, tree, key, tag)}"
+        )
     if first["type"] == "model_type":
         return f"`{key}` is {first['input']!r}; it must be a mapping of keys to values"
     said = first["msg"][0].lower() + first["msg"][1:]
@@ -60,13 +62,16 @@ def known_keys(annotation: Any, tree: Any, prefix: str = "") -> Iterator[str]:
     elif isinstance(tree, dict) and len(get_args(annotation)) == 2:  # dict[str, something]
         for name, inner in tree.items():
             yield from known_keys(get_args(annotation)[1], inner, f"{prefix}{name}.")
+    elif isinstance(tree, list) and len(get_args(annotation)) == 1:  # list[something]
+        for number, inner in enumerate(tree):
+            yield from known_keys(get_args(annotation)[0], inner, f"{prefix}{number}.")
 
 
 def _model(annotation: Any, tree: Any) -> type[BaseModel] | None:
     """The model class behind an annotation; for a union, the one whose fixed tag `tree` carries (or the first)."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    if isinstance(annotation, type) or getattr(annotation, "__origin__", None) is dict:
+    if isinstance(annotation, type) or getattr(annotation, "__origin__", None) in (dict, list):
         return None
     members = [m for m in (_model(member, tree) for member in get_args(annotation)) if m is not None]
     return next((m for m in members if isinstance(tree, dict) and _carries(m, tree)), members[0] if members else None)
@@ -77,12 +82,14 @@ def _carries(model: type[BaseModel], tree: dict[str, Any]) -> bool:
     return any(name in tree and len(tags[name]) == 1 and tree[name] == tags[name][0] for name in tags)
 
 
-def _tags(model: type[BaseModel], key: str, tag: str) -> str:
+def _tags(model: type[BaseModel], tree: Any, key: str, tag: str) -> str:
     """The tags a union offers, for a message about one that is missing."""
     node: Any = model
     for step in key.split("."):
-        fields = node.model_fields if isinstance(node, type) and issubclass(node, BaseModel) else {}
-        node = fields[step].annotation if step in fields else get_args(node)[1]
+        chosen = _model(node, tree)
+        fields = chosen.model_fields if chosen is not None else {}
+        node = fields[step].annotation if step in fields else get_args(node)[-1]
+        tree = tree[int(step)] if isinstance(tree, list) else tree[step]
     return ", ".join(repr(get_args(member.model_fields[tag].annotation)[0]) for member in get_args(node))
 
 
