@@ -201,7 +201,7 @@ def test_a_still_frame_tells_nothing_of_direction() -> None:
     places: dict[str, list[float]] = defaultdict(list)
     for index in range(1200):
         clip = sample("train", index, 2)
-        middle = plan(clip, index).places_NF2[:, FRAMES // 2 - 1]
+        middle = plan(clip, index).places_NF2[:, FRAMES // 2]
         for mover, (_, column) in zip(clip.movers, middle, strict=True):
             places[mover.direction].append(float(column))
     for direction in ("left", "right"):
@@ -243,7 +243,7 @@ def test_rows_are_rows_and_the_one_frame_control_stops_the_clip_only() -> None:
         assert np.array_equal(video, again["messages"][0]["content"][0]["video"])
         stopped = one_frame(row)
         still = stopped["messages"][0]["content"][0]["video"]
-        assert still.shape == video.shape and (still == video[3]).all() and not (video == video[3]).all()
+        assert still.shape == video.shape and (still == video[4]).all() and not (video == video[4]).all()
         assert stopped["messages"][1:] == row["messages"][1:]
         assert stopped["messages"][0]["content"][1] == row["messages"][0]["content"][1]
     assert np.array_equal(frozen(video, 0)[-1], video[0])

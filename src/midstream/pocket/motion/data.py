@@ -56,7 +56,7 @@ def example(
 
 
 def one_frame(row: Row) -> Row:
-    """The same row, its clip frozen at the fourth of its frames: what is asked about motion has lost its answer."""
+    """The same row, its clip frozen at the fifth of its frames: what is asked about motion has lost its answer."""
     first, *others = row["messages"]
     parts = [{**part, "video": frozen(part["video"])} if part["type"] == "video" else part for part in first["content"]]
     return {**row, "messages": [{**first, "content": parts}, *others]}

@@ -61,6 +61,9 @@ def render(clip: Clip, seed: int = 0) -> Pixels:
     return draw(clip, seed).frames_FHW3
 
 
-def frozen(frames_FHW3: Pixels, frame: int = FRAMES // 2 - 1) -> Pixels:
-    """The clip that shows one of its frames all the time: the control for questions about motion."""
+def frozen(frames_FHW3: Pixels, frame: int = FRAMES // 2) -> Pixels:
+    """The clip that shows one of its frames all the time: the control for questions about motion.
+
+    The fifth tells least of what pairs do: those that part are apart by then, most that meet still are.
+    """
     return np.broadcast_to(frames_FHW3[frame], frames_FHW3.shape).copy()
