@@ -9,18 +9,23 @@ from collections import Counter, defaultdict
 
 import numpy as np
 import pytest
+import torch
 from series_reading import answer, recording_of
 
 from midstream.data.rows import check_row
 from midstream.pocket import language as pictures
 from midstream.pocket import world as picture_world
+from midstream.pocket.series import encoder_training as training
 from midstream.pocket.series import language
 from midstream.pocket.series.data import example
 from midstream.pocket.series.render import STEPS, render, spans
 from midstream.pocket.series.world import (
     CHANNELS,
     HELD_OUT,
+    LEVELS,
     TIMES,
+    TRENDS,
+    WAVES,
     Fault,
     Line,
     Recording,
@@ -216,3 +221,35 @@ def test_rows_are_rows() -> None:
                 assert said == answer(row["messages"][2 * index]["content"][-1]["text"], recording)
     with pytest.raises(ValueError, match="unknown split"):
         example("all", 0)  # type: ignore[arg-type]
+
+
+def test_tags_are_of_what_is_drawn() -> None:
+    batch = training.tagged_batch("validation", 0, seed=0, size=24)
+    again = training.tagged_batch("validation", 0, seed=0, size=24)
+    assert all(torch.equal(a, b) for a, b in zip(batch, again, strict=True))
+    for index in range(24):
+        recording = sample("validation", index, 0)
+        assert np.array_equal(batch.series[index].numpy(), render(recording, index))
+        said = [[TRENDS[t], WAVES[w], LEVELS[v]] for t, w, v in batch.lines[index].tolist()]
+        assert said == [list(line[1:]) for line in recording.lines]
+        tagged = batch.faults[index].nonzero()
+        if recording.fault is None:
+            assert len(tagged) == 0
+            continue
+        assert set(tagged[:, 0].tolist()) == {CHANNELS.index(recording.fault.colour)}
+        steps = np.flatnonzero(spans(recording, index)) // training.PATCH
+        assert tagged[:, 1].tolist() == sorted(set(steps.tolist()))
+
+
+def test_pretraining_learns() -> None:
+    batch = training.tagged_batch("train", 0, seed=0, size=16)
+    model = training.Tagger()
+    adam = torch.optim.Adam(model.parameters(), lr=1e-3)
+    losses = []
+    for _ in range(25):
+        loss = training.tag_loss(model(batch.series), batch)
+        loss.backward()
+        adam.step()
+        adam.zero_grad()
+        losses.append(loss.item())
+    assert losses[-1] < 0.6 * losses[0]

@@ -89,7 +89,8 @@ def _wanted(batch: Tagged) -> list[torch.Tensor]:
     return [*lines.unbind(-1), batch.faults]
 
 
-def _loss(logits: torch.Tensor, batch: Tagged) -> torch.Tensor:
+def tag_loss(logits: torch.Tensor, batch: Tagged) -> torch.Tensor:
+    """The mean cross-entropies of the four tags; patches without a fault count a tenth."""
     total = logits.new_zeros(())
     for number, (part, wanted) in enumerate(zip(logits.float().split(WIDTHS, -1), _wanted(batch), strict=True)):
         each = functional.cross_entropy(part.flatten(0, 2), wanted.flatten(), reduction="none")
@@ -131,7 +132,7 @@ def train(minutes: float, seed: int, device: torch.device, say: Callable[[str], 
     model = Tagger().to(device)
 
     def loss(series: torch.Tensor, lines: torch.Tensor, faults: torch.Tensor) -> torch.Tensor:
-        return _loss(model(series), Tagged(series, lines, faults))
+        return tag_loss(model(series), Tagged(series, lines, faults))
 
     figures = fit(
         model,
