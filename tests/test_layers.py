@@ -9,7 +9,7 @@ import pytest
 SOURCE = Path(__file__).parent.parent / "src" / "midstream"
 LAYERS = (
     ("errors", "progress"),
-    ("schedule", "media", "provenance", "adapters", "own"),
+    ("schedule", "media", "provenance", "adapters", "wording", "own"),
     ("presets", "pictures", "connectors", "encoders", "recipe", "pocket", "testing", "checkpoint", "table_encoder"),
     ("engine", "preparing"),
     ("configuration", "modality", "reuse"),
@@ -22,6 +22,8 @@ LAYERS = (
     ("training_callbacks",),
     ("connector_trainer",),
     ("training",),
+    ("sweep",),
+    ("report",),
     ("cli",),
     ("__main__",),
 )

@@ -29,6 +29,8 @@ PARTS_TEMPLATE = (
     "{{ part['text'] }}{% else %}<{{ part['type'] }}>{% endif %}{% endfor %}{% endif %} </s> {% endfor %}"
     "{% if add_generation_prompt %}<s> assistant : {% endif %}"
 )
+PICTURES_TEMPLATE = PARTS_TEMPLATE.replace("<{{ part['type'] }}>", "{% if part['type'] == 'image' %}<image>{% endif %}")
+"""Of a vision-language model: parts of other kinds are passed over."""
 TEMPLATES = {"none": None, "text": TEXT_TEMPLATE, "parts": PARTS_TEMPLATE}
 
 
@@ -141,6 +143,18 @@ def test_conversations_become_prompts(template: str) -> None:
     text = processor.apply_chat_template([_turn("user", _picture(), "what is this")], tokenize=False)
     assert text.count("<image>") == 1
     assert "PIL" not in text
+
+
+def test_a_template_that_knows_pictures_only_loses_no_other_sense() -> None:
+    tokenizer, picture = _tokenizer(PICTURES_TEMPLATE), _picture()
+    size = ViTImageProcessor(size={"height": 16, "width": 16})
+    processor = MidstreamProcessor(tokenizer, {"image": size, "other": size})
+    parts = [_part("image", picture), _part("other", picture), _part("text", "what is this")]
+    batch = processor.apply_chat_template([{"role": "user", "content": parts}])
+    assert _words(processor, batch["input_ids"][0]) == CHAT["parts"]
+    assert batch["image_slots"].tolist() == batch["other_slots"].tolist() == [[3]]
+    bare = tokenizer.apply_chat_template([{"role": "user", "content": parts}], tokenize=False)
+    assert "<image>" in bare and "<other>" not in bare  # the control: the template by itself does lose it
 
 
 @pytest.mark.parametrize("template", TEMPLATES)

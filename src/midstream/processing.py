@@ -1,4 +1,4 @@
-"""Messages or text with media to model inputs. Knows tokenizers and media processors, not models.
+"""Messages or text with media to model inputs. Knows wording and media processors, not models.
 
 A slot is written `<image>` in text (the modality's name in angle brackets) and never becomes a token: the text is cut
 at the slots, and the text column before which each stands goes beside it in `image_slots`.
@@ -6,7 +6,6 @@ at the slots, and the text column before which each stands goes beside it in `im
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +20,8 @@ from midstream.errors import InputError
 from midstream.modality import POCKET
 from midstream.modeling import IGNORED
 from midstream.preparing import OwnPreparer, medium_of, open_preparer, restore_preparer, wrap
-
-DEFAULT_TEMPLATE = (
-    "{% for message in messages %}{% if message['role'] == 'user' %}Question: {{ message['content'] }}\n"
-    "{% elif message['role'] == 'assistant' %}Answer: {{ message['content'] }}{{ eos_token }}\n"
-    "{% else %}{{ message['content'] }}\n{% endif %}{% endfor %}{% if add_generation_prompt %}Answer:{% endif %}"
-)
-"""How a conversation is written for an LM whose tokenizer has no chat template."""
-
-@dataclass(slots=True)
-class _Row:
-    """One tokenised text: ids, which of them are to be learnt, and where slots stand."""
-
-    ids: list[int] = field(default_factory=list)
-    learnt: list[bool] = field(default_factory=list)
-    slots: dict[str, list[int]] = field(default_factory=dict)
+from midstream.wording import Row as TextRow
+from midstream.wording import Wording, says_something
 
 
 class MidstreamProcessor:
@@ -51,9 +37,7 @@ class MidstreamProcessor:
         self.processors = {name: wrap(name, processor) for name, processor in processors.items()}
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
-        self._takes_parts = _template_takes_parts(tokenizer)
-        self._prefix = _leading_ids(tokenizer)
-        self._turn_by_turn = self._writes_turn_by_turn()
+        self._wording = Wording(tokenizer, self.processors)
 
     @classmethod
     def from_model(cls, model: Any, tokenizer: PreTrainedTokenizerBase | None = None) -> "MidstreamProcessor":
@@ -142,7 +126,7 @@ class MidstreamProcessor:
         media_of = {name: _per_row(value, len(texts), name) for name, value in given.items()}
         if not all(piece.strip() for piece in texts):
             raise InputError("the text is empty; ask a question")
-        rows = [self._encode([(piece, False)], special=True) for piece in texts]
+        rows = [self._wording.encode([(piece, False)], special=True) for piece in texts]
         return self._batch(rows, [{n: m[i] for n, m in media_of.items()} for i in range(len(rows))], padding_side)
 
     def apply_chat_template(
@@ -160,12 +144,12 @@ class MidstreamProcessor:
         if not messages or not all(messages):
             raise InputError("there are no messages; a conversation has at least a question")
         batch = [messages] if isinstance(messages[0], Mapping) else messages
-        if any(not _says_something(conversation[-1]) for conversation in batch):
+        if any(not says_something(conversation[-1]) for conversation in batch):
             raise InputError("the last message is empty; ask a question")
-        texts = [self._render(conversation, add_generation_prompt) for conversation in batch]
+        texts = [self._wording.render(conversation, add_generation_prompt) for conversation in batch]
         if not kwargs.get("tokenize", True):
             return texts[0] if isinstance(messages[0], Mapping) else texts
-        rows = [self._encode([(text, False)], special=not self.tokenizer.chat_template) for text in texts]
+        rows = [self._wording.encode([(text, False)], special=not self.tokenizer.chat_template) for text in texts]
         return self._batch(rows, [self._media_in(conversation) for conversation in batch], "left")
 
     def training_batch(self, rows: Sequence[Mapping[str, Any]], multiple: int = 1) -> BatchFeature:
@@ -175,7 +159,7 @@ class MidstreamProcessor:
             multiple: the number of text columns is rounded up to a multiple of it.
         """
         special = not self.tokenizer.chat_template  # a tokenizer's own template writes BOS where it wants it
-        encoded = [self._encode(self._turns(row["messages"]), special) for row in rows]
+        encoded = [self._wording.encode(self._wording.turns(row["messages"]), special) for row in rows]
         return self._batch(encoded, [self._media_in(row["messages"]) for row in rows], "right", True, multiple)
 
     def batch_decode(self, ids: Any, **kwargs: Any) -> list[str]:
@@ -186,59 +170,6 @@ class MidstreamProcessor:
         """What Transformers' `image-text-to-text` pipeline calls to read an answer."""
         kwargs.pop("clean_up_tokenization_spaces", None)
         return self.tokenizer.batch_decode(ids, **{"skip_special_tokens": True, **kwargs})
-
-    def _turns(self, messages: Sequence[Mapping[str, Any]]) -> list[tuple[str, bool]]:
-        """The conversation's text in pieces, each with whether it is learnt."""
-        pieces: list[tuple[str, bool]] = []
-        first, done = 0, ""
-        for index, message in enumerate(messages):
-            if message["role"] != "assistant":
-                continue
-            prompt = self._render(messages[first:index], True)
-            whole = self._render(messages[first : index + 1], False)
-            if not (prompt.startswith(done) and whole.startswith(prompt)):
-                raise InputError("the chat template rewrites earlier turns; split the conversation into single turns")
-            pieces += [(prompt[len(done) :], False), (whole[len(prompt) :], True)]
-            first, done = (index + 1, "") if self._turn_by_turn else (0, whole)
-        if not pieces:
-            raise InputError("a training row has no assistant turn, so there is nothing to learn")
-        return pieces
-
-    def _writes_turn_by_turn(self) -> bool:
-        """Whether the template writes a turn the same whatever came before, so that long conversations are quick."""
-        turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
-        try:
-            once = self._render(turns, False)
-            return self._render(turns + turns, False) == once + once and self._render(
-                turns + turns[:1], True
-            ) == once + self._render(turns[:1], True)
-        except Exception:  # a template may fail in any way on what it does not know
-            return False
-
-    def _render(self, messages: Sequence[Mapping[str, Any]], add_generation_prompt: bool) -> str:
-        plain = [
-            dict(message) if self._takes_parts else {**message, "content": _flat(message["content"])}
-            for message in messages
-        ]
-        template = None if self.tokenizer.chat_template else DEFAULT_TEMPLATE
-        return self.tokenizer.apply_chat_template(
-            plain, chat_template=template, tokenize=False, add_generation_prompt=add_generation_prompt
-        )
-
-    def _encode(self, pieces: Sequence[tuple[str, bool]], special: bool = False) -> _Row:
-        """Tokenise pieces, cutting at slots."""
-        row = _Row(slots={name: [] for name in self.processors})
-        if special:
-            row.ids, row.learnt = list(self._prefix), [False] * len(self._prefix)
-        for text, learnt in pieces:
-            for part in _cut(text, self.processors):
-                if part in row.slots:
-                    row.slots[part].append(len(row.ids))
-                else:
-                    ids = self.tokenizer(part.removeprefix("\0"), add_special_tokens=False)["input_ids"]
-                    row.ids += ids
-                    row.learnt += [learnt] * len(ids)
-        return row
 
     def _media_in(self, messages: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
         found: dict[str, list[Any]] = {}
@@ -252,7 +183,7 @@ class MidstreamProcessor:
 
     def _batch(
         self,
-        rows: Sequence[_Row],
+        rows: Sequence[TextRow],
         media_of: Sequence[Mapping[str, Any]],
         padding_side: str,
         labels: bool = False,
@@ -280,7 +211,7 @@ class MidstreamProcessor:
         return BatchFeature(data)
 
 
-def _check(row: _Row, given: Mapping[str, Any], processors: Mapping[str, Any]) -> None:
+def _check(row: TextRow, given: Mapping[str, Any], processors: Mapping[str, Any]) -> None:
     for name in {*row.slots, *given}:
         if name not in processors:
             raise InputError(f"the model has no {name}; it has {sorted(processors) or 'text only'}")
@@ -293,37 +224,6 @@ def _check(row: _Row, given: Mapping[str, Any], processors: Mapping[str, Any]) -
             raise InputError(f"the text ends with <{name}>, so nothing can read it; put the question after the {name}")
     if not row.ids:
         raise InputError("the text is empty; ask a question")
-
-
-def _says_something(message: Mapping[str, Any]) -> bool:
-    content = message["content"]
-    if isinstance(content, str):
-        return bool(content.strip())
-    return any(part["type"] != "text" or part["text"].strip() for part in content)
-
-
-def _flat(content: Any) -> str:
-    """Parts as one string with slots, for chat templates that know text only."""
-    if isinstance(content, str):
-        return content
-    return "".join(part["text"] if part["type"] == "text" else f"<{part['type']}>\n" for part in content)
-
-
-def _cut(text: str, names: Mapping[str, Any]) -> list[str]:
-    """Cut at slots: `["<b>text", name, ...]`; text pieces are marked with a NUL so that none can pass for a name."""
-    parts = ["\0" + text]
-    for name in names:
-        cut: list[str] = []
-        for part in parts:
-            if not part.startswith("\0"):
-                cut.append(part)
-                continue
-            first, *others = part.split(f"<{name}>")
-            cut.append(first)
-            for other in others:
-                cut += [name, "\0" + other]
-        parts = cut
-    return [part for part in parts if part != "\0"]
 
 
 def _pad(rows: Sequence[Sequence[int]], shifts: Sequence[int], width: int, fill: int) -> Tensor:
@@ -348,26 +248,6 @@ def _per_row(value: Any, rows: int, name: str) -> list[list[Any]]:
     if len(value) != rows:
         raise InputError(f"{rows} texts came with {name} media for {len(value)}; give one list for each text")
     return [list(item) if isinstance(item, list | tuple) else [] if item is None else [item] for item in value]
-
-
-def _template_takes_parts(tokenizer: PreTrainedTokenizerBase) -> bool:
-    """Whether the chat template itself writes `<image>` for an image part."""
-    if not tokenizer.chat_template:
-        return False
-    probe = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "probe"}]}]
-    try:
-        text = tokenizer.apply_chat_template(probe, tokenize=False)
-    except Exception:  # a template may fail in any way on content it does not know
-        return False
-    return text.count("<image>") == 1 and "probe" in text and "{" not in text
-
-
-def _leading_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """The ids, such as BOS, that the tokenizer puts in front of any text."""
-    bare = tokenizer("a", add_special_tokens=False)["input_ids"]
-    dressed = tokenizer("a")["input_ids"]
-    starts = [i for i in range(len(dressed)) if dressed[i : i + len(bare)] == bare]
-    return dressed[: starts[0]] if starts else []
 
 
 def _load(auto: Any, source: str, what: str) -> Any:

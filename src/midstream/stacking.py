@@ -95,6 +95,7 @@ def _check_alike(first: str, config: MidstreamConfig, second: str, other: Midstr
 def stacked_processor(sources: Sequence[str | Path]) -> MidstreamProcessor:
     """The processor of the joined model."""
     first, *others = (MidstreamProcessor.from_pretrained(source) for source in sources)
+    joined = dict(first.processors)
     for other in others:
-        first.processors |= other.processors
-    return first
+        joined |= other.processors
+    return MidstreamProcessor(first.tokenizer, joined)

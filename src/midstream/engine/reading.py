@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from midstream.engine.leaving import Reached
 from midstream.errors import InputError
 
 CACHE_NAMES = ("past_key_values", "past_key_value", "layer_past")
@@ -26,20 +27,12 @@ _QUERIES_SPARED: ContextVar[int] = ContextVar("midstream_queries_spared", defaul
 """Of how many tokens; 0 for no sparing."""
 
 
-class _Reached(Exception):  # noqa: N818 - it is no error
-    """What was wanted of a layer is there; the rest of the layer is not run."""
-
-    def __init__(self, *found: Tensor) -> None:
-        super().__init__("a decoder layer was left early")
-        self.found = found
-
-
 class _Stop:
     """A cache that ends the layer as soon as it brings keys and values."""
 
     def update(self, keys: Tensor, values: Tensor, *_: Any, **__: Any) -> Any:
         """Called by the layer's attention."""
-        raise _Reached(keys, values)
+        raise Reached(keys, values)
 
     def get_seq_length(self, *_: Any) -> int:
         """As of an empty cache."""
@@ -103,7 +96,7 @@ def keys_and_values(layer: nn.Module, bound: Mapping[str, Any], width: int) -> t
     token = _QUERIES_SPARED.set(width)
     try:
         layer.forward(**{**bound, cache_name(layer, bound): _Stop(), "attention_mask": None})
-    except _Reached as reached:
+    except Reached as reached:
         keys, values = reached.found
         return keys, values
     finally:
@@ -122,7 +115,7 @@ def attention_weights(
     try:
         with _Softmax(keys.shape[-2]):
             layer.forward(**{**bound, cache_name(layer, bound): _Given(keys, values), "attention_mask": mask_B11K})
-    except _Reached as reached:
+    except Reached as reached:
         weights = reached.found[0][..., : keys.shape[-2]]  # attention sinks come after the keys
         # heads may come on an axis of their own, as so many queries, or folded into the rows
         return weights.reshape(mask_B11K.shape[0], -1, keys.shape[-2]).mean(1)
@@ -178,11 +171,11 @@ class _Softmax(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         if func is nn.functional.scaled_dot_product_attention:
-            raise _Reached(_weights(*args, **kwargs))
+            raise Reached(_weights(*args, **kwargs))
         given = func(*args, **kwargs)
         softmax = func in (nn.functional.softmax, torch.softmax, Tensor.softmax)
         if softmax and given.dim() > 2 and given.shape[-1] in self._widths:
-            raise _Reached(given)
+            raise Reached(given)
         return given
 
 

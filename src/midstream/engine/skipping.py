@@ -33,15 +33,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from midstream.engine.engine import Engine
+from midstream.engine.leaving import Reached
 from midstream.errors import InputError
-
-
-class _Reached(Exception):  # noqa: N818 - no error: it ends a forward that has done its work
-    """What the layer before the wanted one gave."""
-
-    def __init__(self, output: Any) -> None:
-        super().__init__()
-        self.output = output
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +64,8 @@ def reached(engine: Engine, layer: int, run: Callable[[], Any]) -> Tensor:
     with _parted(_Part(engine, layer), layer - 1):
         try:
             run()
-        except _Reached as end:
-            return _hidden(end.output)
+        except Reached as end:
+            return _hidden(end.found[0])
     raise AssertionError(f"the forward pass did not come to layer {layer}")
 
 
@@ -139,7 +132,7 @@ def _forward(layer: nn.Module, *args: Any, **kwargs: Any) -> Any:
     if part.states_BTD is None:
         if number != part.layer - 1:
             return original(*args, **kwargs)
-        raise _Reached(original(*args, **kwargs))
+        raise Reached(original(*args, **kwargs))
     if number >= part.layer:
         return original(*args, **kwargs)
     names = part.engine.anatomy.arguments[number]
@@ -173,5 +166,5 @@ def _learn_form(engine: Engine, lm: PreTrainedModel) -> None:
     with _parted(_Part(engine, 1), 0):
         try:
             lm(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False)
-        except _Reached as end:
-            _EXTRAS[stack] = None if isinstance(end.output, Tensor) else len(end.output) - 1
+        except Reached as end:
+            _EXTRAS[stack] = None if isinstance(end.found[0], Tensor) else len(end.found[0]) - 1
