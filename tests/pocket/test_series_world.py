@@ -252,4 +252,4 @@ def test_pretraining_learns() -> None:
         adam.step()
         adam.zero_grad()
         losses.append(loss.item())
-    assert losses[-1] < 0.6 * losses[0]
+    assert losses[-1] < 0.75 * losses[0]
