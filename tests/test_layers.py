@@ -13,7 +13,7 @@ LAYERS = (
     ("presets", "pictures", "connectors", "encoders", "recipe", "pocket", "testing", "checkpoint", "table_encoder"),
     ("engine", "preparing"),
     ("configuration", "modality", "reuse"),
-    ("generating", "recomputing"),
+    ("generating", "recomputing", "saving"),
     ("modeling", "retrofitting"),
     ("processing", "compat", "cost"),
     ("building", "data", "stacking"),

@@ -9,7 +9,6 @@ arrive as keyword arguments named after them, batch first, so that beams expand 
     image_tokens        (B, S, V, K, D)     what the connector would have given
 """
 
-import json
 from collections.abc import Mapping
 from copy import deepcopy
 from functools import partial
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, GenerationMixin, PreTrainedModel
 
 from midstream.adapters import inject, is_adapter
-from midstream.checkpoint import check_fingerprint, fingerprint, load_weights, save_weights, written_whole
+from midstream.checkpoint import check_fingerprint, fingerprint, load_weights
 from midstream.configuration import MidstreamConfig, load_config, resolve
 from midstream.engine import Cargo, Engine, is_empty
 from midstream.errors import InputError
@@ -29,13 +28,14 @@ from midstream.generating import Generating
 from midstream.modality import LoadedModality, Modality, load_lm
 from midstream.recomputing import Recomputing
 from midstream.reuse import was_read
+from midstream.saving import Saving, trained_for
 from midstream.schedule import Schedule
 
 IGNORED = -100
 """The label of a column that is not learnt."""
 
 
-class MidstreamForCausalLM(Recomputing, Generating, GenerationMixin):
+class MidstreamForCausalLM(Saving, Recomputing, Generating, GenerationMixin):
     """A causal LM with more senses. Build it with `from_parts` or `from_pretrained`.
 
     Only the connectors are trained and saved. The LM and the encoders take no gradient and stay in eval mode.
@@ -124,7 +124,7 @@ class MidstreamForCausalLM(Recomputing, Generating, GenerationMixin):
             InputError: the LM or an encoder is another one than at training; the message names both.
         """
         config = config or load_config(source)
-        tensors = load_weights(str(resolve(source)), _trained_for(config))
+        tensors = load_weights(str(resolve(source)), trained_for(config))
         return cls.assemble(config, tensors, str(source), lm, encoders, **options)
 
     @classmethod
@@ -160,62 +160,6 @@ class MidstreamForCausalLM(Recomputing, Generating, GenerationMixin):
         joined = cls(config, model, loaded)
         joined.load_trained(tensors, source)
         return joined
-
-    def load_trained(self, tensors: Mapping[str, Tensor], source: str) -> None:
-        """Put trained tensors in place; every one of them, and no other.
-
-        Raises:
-            InputError: names or shapes do not match this model.
-        """
-        own = self.trained_tensors()
-        wrong = sorted(set(own) ^ set(tensors)) + [
-            key for key in own.keys() & tensors.keys() if own[key].shape != tensors[key].shape
-        ]
-        if wrong:
-            raise InputError(
-                f"{source!r} does not fit its config: {', '.join(wrong[:3])} are missing or of another shape"
-            )
-        self.load_state_dict(dict(tensors), strict=False)
-
-    def describe_schedules(self) -> str:
-        """The schedules, a column a layer; the signs are those of `Schedule.draw`."""
-        depth = len(self.engine.anatomy.layers)
-        width = max(map(len, ["layer", *self.engine.schedules]))
-        ruler = "".join(str(layer % 10) for layer in range(depth))
-        lines = [f"{'layer':{width}}  {ruler}", f"{'text':{width}}  {'#' * depth}"]
-        lines += [f"{name:{width}}  {schedule.draw(depth)}" for name, schedule in self.engine.schedules.items()]
-        return "\n".join(lines)
-
-    def trainable_summary(self) -> list[tuple[str, int, int]]:
-        """Each part with its frozen and its trained parameters: [(part, frozen, trained)], the LM first."""
-        parts: list[tuple[str, nn.Module]] = [("language model", self.lm)]
-        for name, modality in self.modalities.items():
-            if modality.encoder is not None:
-                parts.append((f"{name} encoder", modality.encoder))
-            parts.append((f"{name} connector", modality.connector))
-        return [(part, _count(module, False), _count(module, True)) for part, module in parts]
-
-    def trained_tensors(self) -> dict[str, Tensor]:
-        """The tensors that are trained and saved, by name."""
-        return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
-
-    def save_pretrained(self, save_directory: str | Path, **kwargs: Any) -> None:
-        """Write `config.json` and the connectors' safetensors, all or nothing.
-
-        Args:
-            save_directory: created when missing.
-            kwargs: `push_to_hub`, `repo_id` and the like go to Transformers; `state_dict` is ignored, since only
-                what is trained is saved.
-
-        Raises:
-            InputError: the disk is full or not writable; nothing is left half-written.
-        """
-        with written_whole(save_directory) as folder:
-            self.config.architectures = [type(self).__name__]
-            self.config.save_pretrained(folder)
-            save_weights(folder, self.trained_tensors(), _trained_for(self.config))
-        if kwargs.get("push_to_hub"):
-            self.push_to_hub(kwargs.get("repo_id") or Path(save_directory).name, token=kwargs.get("token"))
 
     def forward(
         self,
@@ -312,19 +256,6 @@ def _own_copy(lm: Any, name: str) -> Any:
     config = deepcopy(lm.config)
     config.name_or_path = name  # else the shipped LM's folder on this machine would be saved
     return config
-
-
-def _count(module: nn.Module, trained: bool) -> int:
-    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad == trained)
-
-
-def _trained_for(config: MidstreamConfig) -> dict[str, str]:
-    """What connectors are good for and no other: the schedules, features and positions, as text to compare."""
-    noted = {"positions": config.positions}
-    for name, part in (config.modalities or {}).items():
-        noted[f"{name} schedule"] = json.dumps(part["schedule"], sort_keys=True)
-        noted[f"{name} features"] = json.dumps(part.get("features"), sort_keys=True)
-    return noted
 
 
 for _auto in (AutoModelForCausalLM, AutoModelForImageTextToText):
