@@ -1,5 +1,6 @@
 """Real picture files, whole and broken: each gives the right RGB or one sentence, never another exception."""
 
+import contextlib
 import io
 import struct
 import warnings
@@ -200,3 +201,47 @@ def test_a_bomb_is_refused_before_it_is_decoded(side: int) -> None:
         with pytest.raises(InputError):
             load_image(_png_header(side, side))
     assert side * side > MAX_IMAGE_PIXELS
+
+
+def test_threads_of_pixels_are_refused() -> None:
+    """A processor scales by the shortest side: a picture of 100,000 x 1 would become gigabytes."""
+    assert load_image(Image.new("L", (200, 1))).size == (200, 1)
+    for size in ((201, 1), (1, 100_000)):
+        with pytest.raises(InputError, match="one side more than 200 times the other"):
+            load_image(Image.new("L", size))
+
+
+def test_formats_that_start_other_programs_are_not_opened() -> None:
+    """Pillow hands EPS to Ghostscript; content decides, so its name does not help."""
+    file = io.BytesIO()
+    _colours().save(file, "EPS")
+    with pytest.raises(InputError, match="not an image that can be read"):
+        load_image(file.getvalue())
+
+
+def test_floating_point_pixels_are_refused() -> None:
+    data = _encoded(Image.fromarray(np.full((4, 4), 0.5, np.float32)), "TIFF")
+    with pytest.raises(InputError, match="floating-point"):
+        load_image(data)
+
+
+def test_bytes_or_path_in_a_mapping(tmp_path: Path) -> None:
+    data = _encoded(_colours(), "PNG")
+    (tmp_path / "a.png").write_bytes(data)
+    for source in ({"bytes": data, "path": None}, {"bytes": None, "path": str(tmp_path / "a.png")}):
+        assert _near(load_image(source), _colours())
+
+
+@pytest.mark.parametrize("kind", ["tiff_lzw", "tiff_adobe_deflate", "jpeg", "packbits"])
+def test_libtiff_keeps_quiet(kind: str, capfd: pytest.CaptureFixture[str]) -> None:
+    data, talked = _encoded(_noise(), "TIFF", compression=kind), ""
+    for place in range(8, len(data), len(data) // 40):
+        damaged = data[:place] + b"\xff\x00\xff" + data[place + 3 :]
+        with contextlib.suppress(InputError):
+            load_image(damaged)
+        assert capfd.readouterr().err == ""
+        with contextlib.suppress(Exception), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            Image.open(io.BytesIO(damaged)).load()
+        talked += capfd.readouterr().err
+    assert talked or kind == "packbits", "the control: libtiff would talk"
