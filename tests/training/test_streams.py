@@ -68,7 +68,7 @@ def test_an_interrupted_run_goes_on_exactly(name: str, tmp_path: Path) -> None:
 def test_streams_are_not_cached(tmp_path: Path) -> None:
     tree = recipe(tmp_path / "parts", "webdataset", train="x").model_dump(mode="json")
     tree["training"]["cache"] = "features"
-    with pytest.raises(InputError, match="the data are a stream: .*train with --cache none"):
+    with pytest.raises(InputError, match=r"the data are a stream: .*train with --cache none"):
         train(parse_recipe(tree), tmp_path / "model")
 
 

@@ -29,7 +29,7 @@ MEDIA = {
     "audio": WebDataset.AUDIO_EXTENSIONS,
     "video": WebDataset.VIDEO_EXTENSIONS,
 }
-"""Endings by medium, as `datasets` knows them; an ending of two belongs to the first, unless a recipe's `media` rules."""
+"""Endings by medium, as `datasets` knows them; a recipe's `media` goes before."""
 LOOKED_AT = 1000
 """Members of the first file from which the endings are learnt."""
 RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
