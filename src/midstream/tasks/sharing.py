@@ -32,7 +32,8 @@ def in_shares(items: Sequence[Item], work: Callable[[Sequence[Item]], Sequence[R
     everyone = processes()
     mine = range(everyone.process_index, len(items), everyone.num_processes)
     done = list(zip(mine, work([items[number] for number in mine]), strict=True))
-    found = dict(gather_object(done))
-    if len(found) != len(items):
-        raise RuntimeError(f"{len(items)} items came back as {len(found)}: the processes were given different items")
+    gathered = gather_object(done)
+    found = dict(gathered)
+    if len(gathered) != len(items) or len(found) != len(items):
+        raise RuntimeError(f"{len(items)} items came back as {len(gathered)}: the processes were given different items")
     return [found[number] for number in range(len(items))]

@@ -19,13 +19,14 @@ _ABBREVIATIONS: Final = (
 _TOKEN: Final = re.compile(
     r"""
     (?<!\w) (?:[^\W\d_]\.)+ (?!\w)                              # a.m.  u.s.  c.
-  | (?<!\w) (?:ABBREVIATIONS|ph\.d|no(?=\.\ \d)) \.             # mr.
+  | (?<!\w) (?:ABBREVIATIONS|ph\.d|(?:no|ca)(?=\.\ \d)|ft(?=\.\ \w)) \.  # mr.
   | (?<!\w) (?:can(?=not\b) | gon(?=na\b) | wan(?=na\b) | got(?=ta\b) | gim(?=me\b) | lem(?=me\b))
   | [^\W_]+? (?=n't(?!\w)) | n't(?!\w)                          # is n't
   | '(?:s|m|d|re|ve|ll)(?!\w)                                   # dog 's
   | '(?:n' | t(?=is\b|was\b) | em\b | cause\b)                  # rock 'n' roll
+  | \b(?:ol'(?!\w) | y'(?=all\b))                                # y' all
   | (?<!\d) '\d\ds?\b                                           # '80s
-  | \b(?:o|d|l|ma|ne|e|c) ' (?!(?:s|m|d|re|ve|ll)\b) [^\W\d_]+  # o'clock
+  | \b(?:o|d|l|qu|ma|ne|e|c) ' (?!(?:s|m|d|re|ve|ll)\b) [^\W\d_]+  # o'clock
   | (?<!\w)[-+]?\d* (?:[.,:/]\d+)+ (?:-[^\W_]+)*                # 3,000  5:30  1/2
   | (?<!\w)[-+]\d+ (?![^\W_])                                   # -5
   | (?: @|\#(?!\d) )? [^\W_]+ (?:[-/_.@?!][^\W_]+)*             # and/or  t-shirt
