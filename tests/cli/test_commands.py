@@ -17,7 +17,8 @@ from typer.testing import CliRunner, Result
 import runs
 from midstream import __version__
 from midstream.cli import app
-from midstream.recipe import shipped_names
+from midstream.recipe import load_recipe, parse_recipe, shipped_names
+from midstream.smoke.samples import FILES, sample
 
 
 def midstream(*arguments: object) -> Result:
@@ -86,6 +87,27 @@ def test_eval_has_every_number(model: Path) -> None:
     assert quick["accuracy"] == told["accuracy"] and quick["untrained"] is None
 
 
+def test_eval_tells_of_pictures_that_cannot_be_read(model: Path, tmp_path: Path) -> None:
+    kept = load_recipe(model / "recipe.yaml")
+    rows = Path(kept.data.validation).read_text().replace("validation-1.jpg", "gone.jpg")  # type: ignore[union-attr, arg-type]
+    (tmp_path / "rows.jsonl").write_text(rows)
+    for picture in Path(kept.data.validation).parent.glob("*.jpg"):  # type: ignore[union-attr, arg-type]
+        (tmp_path / picture.name).write_bytes(picture.read_bytes())
+    told = kept.model_dump(mode="json")
+    told["data"] |= {"validation": str(tmp_path / "rows.jsonl"), "media": None, "images": None}
+    (tmp_path / "bad.yaml").write_text(parse_recipe(told).to_yaml())
+    command = ("eval", model, "--recipe", tmp_path / "bad.yaml", "--n", 4, "--no-controls")
+    result = last_json(midstream(*command, "--json"))
+    assert result["n"] == 3 and result["bad"] == 1 and "gone.jpg" in result["reasons"][0]
+    shown = midstream(*command).stdout
+    assert (
+        "3 questions" in shown
+        and "rows that could not be read: 1" in shown
+        and "left out: row 1: " in shown
+        and "gone.jpg" in shown
+    )
+
+
 def test_info_shows_parts_and_the_schedule(model: Path) -> None:
     told = last_json(midstream("info", model, "--json"))
     assert told["layers"] == 4 and "..0#" in told["drawing"] and 0 < told["trained_share"] < 1
@@ -101,16 +123,20 @@ def test_info_describes_every_shipped_recipe(name: str) -> None:
     assert midstream("info", name).exit_code == 0
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in shipped_names() if "_" in name and name not in ("deep_insert", "ep_alm")]
-)
+REAL = {name: recipe for name in shipped_names() if "/" in (recipe := load_recipe(name)).lm}
+"""Recipes whose parts come from the hub."""
+
+
+@pytest.mark.parametrize("name", REAL)
 def test_real_recipes_run_through_in_seconds(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert last_json(midstream("train", name, "--smoke", "--json"))["steps"] == 3
     folder = f"runs/{name}-smoke"
-    assert last_json(midstream("eval", folder, "--json"))["n"] >= 4
-    Image.new("RGB", (50, 40), "green").save("green.png")
-    assert "answer" in last_json(midstream("ask", folder, "--image", "green.png", "What color is this?", "--json"))
+    told = last_json(midstream("eval", folder, "--json"))
+    assert told["n"] >= 4 and told["bad"] == 0
+    medium = next(medium for medium in REAL[name].modalities if medium in FILES)
+    shown = sample(medium, tmp_path / "shown", 1)
+    assert "answer" in last_json(midstream("ask", folder, f"--{medium}", shown, "What color is this?", "--json"))
 
 
 def test_bad_pictures_are_told(model: Path, tmp_path: Path) -> None:

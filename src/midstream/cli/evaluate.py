@@ -88,7 +88,7 @@ def table(result: dict[str, Any]) -> Any:
     """The result as a table for people."""
     from rich.table import Table
 
-    bad = f"; {result['bad']} rows left out, which could not be read" if result.get("bad") else ""
+    bad = f"; rows that could not be read: {result['bad']}" if result.get("bad") else ""
     shown = Table(title=f"{result['n']} questions, {result['metric']}{bad}", title_justify="left")
     shown.add_column("what is shown")
     shown.add_column("score", justify="right")
