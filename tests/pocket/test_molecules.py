@@ -16,10 +16,11 @@ from molecule_reading import facts_of as read
 from midstream.data.rows import check_row
 from midstream.errors import InputError
 from midstream.pocket.molecules import language
-from midstream.pocket.molecules.data import example, molecule_of
+from midstream.pocket.molecules.data import example
 from midstream.pocket.molecules.pieces import CHARGED, LINKERS, SCAFFOLDS, SUBSTITUENTS
 from midstream.pocket.molecules.truth import facts_of
 from midstream.pocket.molecules.world import HELD_OUT, LONGEST, TOKENS, Facts, Molecule, sample
+from midstream.pocket.rows import drawn
 
 Chem = pytest.importorskip("rdkit.Chem")
 Asked = list[tuple[Molecule, language.Question]]
@@ -113,8 +114,8 @@ def test_held_out_scaffolds_are_kept_out_and_kept_in() -> None:
         return any(Chem.MolFromSmiles(smiles).HasSubstructMatch(pattern) for pattern in patterns.values())
 
     for split in ("train", "validation", "test"):
-        assert not any(has_one(molecule_of(split, index).smiles) for index in range(60))
-    assert all(has_one(molecule_of("held_out", index).smiles) for index in range(60))
+        assert not any(has_one(drawn(sample, split, index).smiles) for index in range(60))
+    assert all(has_one(drawn(sample, "held_out", index).smiles) for index in range(60))
     assert any(has_one(sample("train", index).smiles) for index in range(50))  # control: without the filter
 
 

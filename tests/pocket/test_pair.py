@@ -11,7 +11,8 @@ from pocket_reading import things_meant
 
 from midstream.pocket.language import Question
 from midstream.pocket.pair import Pair, language, sample
-from midstream.pocket.pair.data import example, pair_of
+from midstream.pocket.pair.data import example
+from midstream.pocket.rows import drawn
 from midstream.pocket.world import PLACES, Scene, Thing, make_scene
 
 NUMBERS = ("zero", "one", "two", "three", "four")
@@ -174,11 +175,11 @@ def test_rows_have_a_picture_and_a_sound() -> None:
 
 def test_splits_keep_held_out_things_and_pairs_apart() -> None:
     for split in ("train", "validation", "test"):
-        pairs = [pair_of(split, index) for index in range(60)]
+        pairs = [drawn(sample, split, index) for index in range(60)]
         assert all(pair.bucket == split and not pair.has_held_out for pair in pairs)
-    assert all(pair_of("held_out", index).has_held_out for index in range(60))
+    assert all(drawn(sample, "held_out", index).has_held_out for index in range(60))
     with pytest.raises(ValueError, match="unknown split 'dev'"):
-        pair_of("dev", 0)  # type: ignore[arg-type]
+        drawn(sample, "dev", 0)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="unknown kind of question 'smell'"):
         language.ask(sample("train", 0), random.Random(0), "smell")
 

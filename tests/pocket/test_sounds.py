@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from midstream.pocket.data import Split
+from midstream.pocket.rows import Split
 from midstream.pocket.sounds.data import example
 from midstream.pocket.sounds.encoder_training import TIMES, extractor, spectrum_of, tagged_batch, tags
 from midstream.pocket.sounds.render import HERTZ, RATE, SAMPLES, SLOT, Floats, play, render

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from midstream.pocket.data import Row, Split, described, example, examples, scene_of
+from midstream.pocket.data import described, example, examples, scene_of
 from midstream.pocket.render import render
+from midstream.pocket.rows import Row, Split
 from midstream.pocket.world import Scene, Thing, make_scene
 
 __all__ = [

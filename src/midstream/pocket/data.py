@@ -1,47 +1,17 @@
-"""Pocket scenes as training and test rows: conversations about pictures in the messages format (TRL / OpenAI style).
+"""Pocket scenes as training and test rows: the rows of `midstream.pocket.rows`, about pictures.
 
-Owns which scenes, questions and pictures a row is made of. Knows nothing of models. A row is plain picklable data::
-
-    {"messages": [{"role": "user", "content": [{"type": "image", "image": <PIL.Image>},
-                                               {"type": "text", "text": "what colour is the ring?"}]},
-                  {"role": "assistant", "content": [{"type": "text", "text": "red"}]}, ...],
-     "types": ["colour", ...],            # one per assistant turn
-     "id": "train-0-17",
-     "description": "a small red ..."}    # what `described` puts in the picture's place
+Owns the image part: ``{"type": "image", "image": <PIL.Image, 64 x 64>}``.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any
 
 from midstream.pocket import language
 from midstream.pocket.render import render
-from midstream.pocket.world import Bucket, Scene, sample_scene
-
-Row: TypeAlias = dict[str, Any]
-Split: TypeAlias = Literal["train", "validation", "test", "held_out"]
-SPLITS: Final[dict[Split, tuple[Bucket, bool]]] = {
-    "train": ("train", False),
-    "validation": ("validation", False),
-    "test": ("test", False),
-    "held_out": ("test", True),
-}
-
-
-def _text(words: str) -> list[dict[str, Any]]:
-    return [{"type": "text", "text": words}]
-
-
-def turns(media: Sequence[dict[str, Any]], asked: Sequence[language.Question]) -> list[dict[str, Any]]:
-    """The messages of a row: a turn per question and one per answer, the media parts before the first question."""
-    messages: list[dict[str, Any]] = []
-    for question in asked:
-        messages.append({"role": "user", "content": _text(question.text)})
-        messages.append({"role": "assistant", "content": _text(question.answer)})
-    messages[0]["content"][:0] = media
-    return messages
+from midstream.pocket.rows import Row, Split, drawn, row_of
+from midstream.pocket.world import Scene, sample_scene
 
 
 def scene_of(split: Split, index: int, seed: int = 0) -> Scene:
@@ -50,28 +20,20 @@ def scene_of(split: Split, index: int, seed: int = 0) -> Scene:
     Raises:
         ValueError: an unknown split.
     """
-    if split not in SPLITS:
-        raise ValueError(f"unknown split {split!r}; known: {', '.join(SPLITS)}")
-    bucket, held_out = SPLITS[split]
-    return sample_scene(bucket, index, seed, held_out=held_out)
+    return drawn(sample_scene, split, index, seed)
+
+
+def _media(scene: Scene, rng: random.Random) -> list[dict[str, Any]]:
+    return [{"type": "image", "image": render(scene, seed=rng.getrandbits(32))}]
 
 
 def example(
     split: Split, index: int, seed: int = 0, questions_per_scene: int = 4, include_describe: bool = True
 ) -> Row:
     """Row ``index`` of a split; see `examples`."""
+    rng, name = random.Random(f"row/{split}/{seed}/{index}"), f"{split}-{seed}-{index}"
     scene = scene_of(split, index, seed)
-    rng = random.Random(f"row/{split}/{seed}/{index}")
-    asked = language.ask_many(scene, rng, questions_per_scene)
-    if include_describe:
-        asked.insert(rng.randint(0, len(asked)), language.ask_describe(scene, rng))
-    picture = render(scene, seed=rng.getrandbits(32))
-    return {
-        "messages": turns([{"type": "image", "image": picture}], asked),
-        "types": [question.kind for question in asked],
-        "id": f"{split}-{seed}-{index}",
-        "description": language.describe(scene, rng),
-    }
+    return row_of(scene, language, _media, rng, name, questions_per_scene, include_describe)
 
 
 def examples(

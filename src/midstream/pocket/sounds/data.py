@@ -1,11 +1,6 @@
-"""Sounds as training and test rows: the rows of `midstream.pocket.data`, with an audio part where the picture would be.
+"""Sounds as training and test rows: the rows of `midstream.pocket.rows`, about the very scenes that pictures show.
 
-Owns the audio part. A row is plain picklable data; the waveform is float32 ``[samples]``::
-
-    {"messages": [{"role": "user", "content": [{"type": "audio", "audio": {"array": <wave>, "sampling_rate": 16000}},
-                                               {"type": "text", "text": "what colour is the ring?"}]},
-                  {"role": "assistant", "content": [{"type": "text", "text": "red"}]}, ...],
-     "types": ["colour", ...], "id": "sounds-train-0-17", "description": "a small red ..."}
+Owns the audio part: ``{"type": "audio", "audio": {"array": float32 (samples,), "sampling_rate": 16000}}``.
 """
 
 from __future__ import annotations
@@ -13,15 +8,16 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from midstream.pocket.data import Row, Split, scene_of, turns
+from midstream.pocket.data import scene_of
+from midstream.pocket.rows import Row, Split, row_of
 from midstream.pocket.sounds import language
 from midstream.pocket.sounds.render import RATE, render
 from midstream.pocket.world import Scene
 
 
-def part(scene: Scene, seed: int) -> dict[str, Any]:
+def part(scene: Scene, rng: random.Random) -> dict[str, Any]:
     """The audio part of a message: a sound of the scene, with its sampling rate."""
-    return {"type": "audio", "audio": {"array": render(scene, seed), "sampling_rate": RATE}}
+    return {"type": "audio", "audio": {"array": render(scene, rng.getrandbits(32)), "sampling_rate": RATE}}
 
 
 def example(
@@ -29,24 +25,8 @@ def example(
 ) -> Row:
     """Row ``index`` of a split; the same scene as the picture of `midstream.pocket.data.example`, other questions.
 
-    Args:
-        split: ``train``, ``validation``, ``test`` (none with a held-out colour-shape pair) or ``held_out``.
-        index: which row.
-        seed: another seed gives other scenes, questions and sounds of the same split.
-        questions_per_scene: question turns (a scene with little to ask about may give fewer, never none).
-        include_describe: one more turn whose answer is the canonical description.
-
-    Raises:
-        ValueError: an unknown split.
+    See `midstream.pocket.rows.drawn` and `row_of`; held out are six pairs of colour and shape.
     """
+    rng, name = random.Random(f"sounds/{split}/{seed}/{index}"), f"sounds-{split}-{seed}-{index}"
     scene = scene_of(split, index, seed)
-    rng = random.Random(f"sounds/{split}/{seed}/{index}")
-    asked = language.ask_many(scene, rng, questions_per_scene)
-    if include_describe:
-        asked.insert(rng.randint(0, len(asked)), language.ask_describe(scene, rng))
-    return {
-        "messages": turns([part(scene, rng.getrandbits(32))], asked),
-        "types": [question.kind for question in asked],
-        "id": f"sounds-{split}-{seed}-{index}",
-        "description": language.describe(scene, rng),
-    }
+    return row_of(scene, language, lambda s, r: [part(s, r)], rng, name, questions_per_scene, include_describe)
