@@ -17,6 +17,7 @@ from midstream.building import build
 from midstream.cache.building import cached
 from midstream.cache.items import COLUMNS, STATES, collate, entry_layer
 from midstream.checkpoint import load_weights
+from midstream.data.rows import naming
 from midstream.data.sources import open_data
 from midstream.engine.skipping import known
 from midstream.learnt_columns import logits_only_at, loss, targets
@@ -84,7 +85,7 @@ def make_trainer(
         model.gradient_checkpointing_enable()
     rows: Any = open_data(recipe.data, "train")
     arguments = _arguments(recipe, partial)
-    collator: Any = with_arguments(processor.training_batch, multiple=COLUMNS)
+    collator: Any = naming(with_arguments(processor.training_batch, multiple=COLUMNS))
     started = time.perf_counter()
     if settings.cache != "none":
         torch.nn.Module.to(model, arguments.device)

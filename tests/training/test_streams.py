@@ -1,9 +1,11 @@
 """Trainings from streams and mixes: exact resume, two processes, refused caches, and bad media that stop a run."""
 
+import io
 import json
 import os
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +81,20 @@ def test_broken_media_stop_a_training_in_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"train-3\.jpg") as caught:
         train(told, tmp_path / "model")
     assert "\n" not in str(caught.value)
+
+
+def test_broken_bytes_are_named_by_their_sample(tmp_path: Path) -> None:
+    told = recipe(tmp_path / "parts", "webdataset", train="x", shuffle=0)
+    shard = tmp_path / "parts" / "data" / "train-000.tar"
+    with tarfile.open(shard) as tar:
+        members = [(member, tar.extractfile(member).read()) for member in tar]  # type: ignore[union-attr]
+    with tarfile.open(shard, "w") as tar:
+        for member, content in members:
+            content = content[:100] if member.name == "0003.jpg" else content
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    with pytest.raises(InputError, match=r"^train-000\.tar:0003: the given bytes"):
+        train(told, tmp_path / "model")
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ Media stay paths until a model asks for them, so a data set of any size is a lis
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeAlias, overload
+from typing import Any, TypeAlias, TypeVar, overload
 
 from midstream.errors import InputError
 
@@ -142,3 +142,29 @@ def _check_message(message: Any, where: str) -> None:
 def _kind(value: Any) -> str:
     empty = isinstance(value, list | dict | str) and not value
     return "missing" if value is None else "empty" if empty else type(value).__name__
+
+
+Batch = TypeVar("Batch")
+
+
+def naming(prepare: Callable[[Sequence[Row]], Batch]) -> Callable[[Sequence[Row]], Batch]:
+    """The same, and where a batch cannot be prepared the message begins with the `id` of the row that is to blame.
+
+    Args:
+        prepare: rows -> batch; it raises InputError, whose message may know no more than "the given bytes".
+    """
+
+    def prepared(rows: Sequence[Row]) -> Batch:
+        try:
+            return prepare(rows)
+        except InputError:
+            for row in rows:
+                try:
+                    prepare([row])
+                except InputError as reason:
+                    if "id" not in row:
+                        raise
+                    raise InputError(f"{row['id']}: {reason}") from None
+            raise
+
+    return prepared

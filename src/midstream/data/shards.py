@@ -138,7 +138,7 @@ def _members(file: str) -> tuple[datasets.Features, dict[str, str]]:
 def _sample(entry: Mapping[str, Any], make: Callable[[Mapping[str, Any], str], Row]) -> Row:
     """One row; the fields of a JSON member become columns."""
     where = f"{entry['__url__']}: sample {entry['__key__']}"
-    flat: dict[str, Any] = {"id": entry["__key__"]}
+    flat: dict[str, Any] = {"id": f"{Path(entry['__url__']).name}:{entry['__key__']}"}
     for column, value in entry.items():
         if column.rpartition(".")[2].lower() in JSON and value is not None:
             if not isinstance(value, dict):
