@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
-from transformers import PatchTSMixerConfig, PatchTSMixerModel, PatchTSTConfig, PatchTSTModel, PreTrainedModel
+from transformers import (
+    AutoModel,
+    PatchTSMixerConfig,
+    PatchTSMixerModel,
+    PatchTSTConfig,
+    PatchTSTModel,
+    PreTrainedModel,
+)
 
-from midstream import MidstreamForCausalLM, Modality, deep_insert
+from midstream import MidstreamForCausalLM, Modality, deep_insert, pocket
 from midstream.encoders import FeatureSpec, FrozenEncoder
 from midstream.errors import InputError
+from midstream.pocket.series import world
+from midstream.pocket.series.render import render
 from midstream.preparing import medium_of, open_preparer
 from midstream.testing import tiny_lm
 
@@ -148,3 +158,33 @@ def test_a_table_that_does_not_fit_is_refused() -> None:
         model.modalities["sensor"].tokens(
             {"slots": torch.zeros(1, 1, dtype=torch.long), "past_values": torch.randn(1, 1, STEPS, CHANNELS)}
         )
+
+
+@torch.no_grad()
+def test_the_shipped_encoder_knows_lines_and_one_of_random_weights_does_not() -> None:
+    """By the nearest of the classes' mean features: no weights are fitted to the questions."""
+    trained = AutoModel.from_pretrained(pocket.encoder_path("series")).eval()
+    random = type(trained)(trained.config).eval()
+    recordings = [world.sample("test", index) for index in range(160)]
+    series = torch.from_numpy(np.stack([render(recording, index) for index, recording in enumerate(recordings)]))
+    shares = []
+    for model in (trained, random):
+        features_NVPE = FrozenEncoder(model, FeatureSpec())(past_values=series)
+        lines = features_NVPE[:, 0].unflatten(1, (len(world.CHANNELS), -1)).mean(2).flatten(0, 1)
+        right = []
+        for field, known in (("trend", world.TRENDS), ("wave", world.WAVES), ("level", world.LEVELS)):
+            said = torch.tensor([known.index(getattr(line, field)) for r in recordings for line in r.lines])
+            half = len(said) // 2
+            means = torch.stack([lines[:half][said[:half] == number].mean(0) for number in range(len(known))])
+            right.append((torch.cdist(lines[half:], means).argmin(1) == said[half:]).float().mean().item())
+        shares.append(min(right))
+    assert shares[0] > 0.95 and shares[1] < 0.7, shares
+
+
+def test_the_shipped_encoder_is_small_and_says_how_it_was_made() -> None:
+    folder = pocket.encoder_path("series")
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 5e6
+    assert {path.suffix for path in folder.iterdir()} <= {".safetensors", ".json"}
+    record = json.loads((folder / "provenance.json").read_text())
+    assert record["command"] == "python -m midstream.pocket.pretrain series --minutes 4 --seed 0"
+    assert record["metrics"]["test"]["patch"] > 0.98
