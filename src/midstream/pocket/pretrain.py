@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default: auto)")
     parser.add_argument("--out", type=Path, help="folder to write (default: the shipped one)")
-    parser.add_argument("--known", type=Path, help="lm only: the second course, of the model in this folder")
+    parser.add_argument("--known", type=Path, help="lm, video: a second course, of the model in this folder")
     parser.add_argument("--work", type=Path, help="lm only: folder for the resumable state (default: OUT with '.work')")
     return parser
 
@@ -109,7 +109,10 @@ def _train_encoder(arguments: argparse.Namespace, device: str) -> None:
     import torch
 
     training = import_module(ENCODERS[arguments.part][0])
-    model, figures = training.train(arguments.minutes, arguments.seed, torch.device(device), _say)
+    known = {"known": arguments.known} if arguments.known else {}
+    model, figures = training.train(arguments.minutes, arguments.seed, torch.device(device), _say, **known)
+    if arguments.known:
+        figures["first_course"] = json.loads((arguments.known / "provenance.json").read_text())
     metrics = training.tagging_accuracy(model, "test", batches=12)
     training.save(model, arguments.out)
     (arguments.out / "provenance.json").write_text(_provenance(arguments, device, figures, {"test": metrics}))
@@ -126,6 +129,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.minutes = LM_MINUTES if arguments.part == "lm" else ENCODERS[arguments.part][1]
     if arguments.minutes <= 0:
         sys.stderr.write(f"--minutes must be above 0, not {arguments.minutes:g}\n")
+        return 2
+    if arguments.known and arguments.part not in ("lm", "video"):
+        sys.stderr.write(f"--known is for lm and video, not for {arguments.part}\n")
         return 2
     arguments.out = arguments.out or (lm_path() if arguments.part == "lm" else encoder_path(arguments.part))
     (_train_lm if arguments.part == "lm" else _train_encoder)(arguments, device)

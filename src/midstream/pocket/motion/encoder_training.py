@@ -43,7 +43,7 @@ TAGS: Final = {
 WIDTHS: Final = tuple(len(values) for values in TAGS.values())
 MEAN: Final = (0.489, 0.488, 0.489)  # of the clips, per channel, 0 to 1
 STD: Final = (0.137, 0.131, 0.131)
-BATCH: Final = 64
+BATCH: Final = 32
 _COVERED: Final = 0.03  # share of a tubelet's volume that makes it a mover's
 
 
@@ -134,7 +134,9 @@ def tagging_accuracy(model: Tagger, bucket: Bucket = "test", batches: int = 8, s
     return {name: round(torch.cat(parts).float().mean().item(), 4) for name, parts in hits.items()}
 
 
-def train(minutes: float, seed: int, device: torch.device, say: Callable[[str], None]) -> tuple[Tagger, dict[str, Any]]:
+def train(
+    minutes: float, seed: int, device: torch.device, say: Callable[[str], None], known: Path | None = None
+) -> tuple[Tagger, dict[str, Any]]:
     """Train the encoder for a wall-clock budget (compiling excepted).
 
     Args:
@@ -142,12 +144,15 @@ def train(minutes: float, seed: int, device: torch.device, say: Callable[[str], 
         seed: of initial weights and clips.
         device: where to train.
         say: receives one line of progress at a time.
+        known: a folder whose encoder is trained further, with a fresh head.
 
     Returns:
         the tagger (its ``encoder`` is what ships) and figures about the run.
     """
     torch.manual_seed(seed)
     model = Tagger().to(device)
+    if known is not None:
+        model.encoder.load_state_dict(type(model.encoder).from_pretrained(known).state_dict())
     figures = fit(
         model,
         partial(tagged_batch, "train", seed=seed),
