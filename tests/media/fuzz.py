@@ -15,6 +15,7 @@ import mmap
 import os
 import random
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -35,6 +36,9 @@ from midstream.errors import InputError
 
 SECONDS = 10.0
 """Processor time that one damaged file may take: they are tiny, but may promise as much as the limits allow."""
+
+STANDSTILL = 300.0
+"""Seconds on the clock after which a case that waits for something is given up."""
 
 MEMORY = 4 * 1024**3
 """Address space of a process that loads damaged files."""
@@ -156,6 +160,7 @@ def _work(kind: str, start: int, end: int, seed: int, place: Path) -> None:
 
         def begin(number: int) -> None:
             page[:] = number.to_bytes(8, "little")
+            signal.setitimer(signal.ITIMER_PROF, 3 * SECONDS)  # of processor time; then SIGPROF ends the process
 
         outcome = run(kind, range(start, end), seed, begin=begin)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
@@ -190,7 +195,8 @@ def watch(kind: str, cases: int, seed: int, step: int = 5_000) -> dict[str, Any]
             ):
                 hung = _hung(process, page)
                 printed = process.stdout.read() if process.stdout else b""
-            if process.returncode == 0 and not hung:
+            hung = hung or process.returncode == -signal.SIGPROF
+            if process.returncode == 0:
                 part = json.loads(printed.splitlines()[-1])
                 counts.update(part[0])
                 findings += part[1]
@@ -207,7 +213,7 @@ def watch(kind: str, cases: int, seed: int, step: int = 5_000) -> dict[str, Any]
 
 
 def _hung(process: "subprocess.Popen[bytes]", page: Path) -> bool:
-    """Wait; kill a process that stays with one case for far longer than allowed."""
+    """Wait; kill a process that stays with one case without using its processor time up."""
     last, since = b"", time.monotonic()
     while True:
         try:
@@ -216,7 +222,7 @@ def _hung(process: "subprocess.Popen[bytes]", page: Path) -> bool:
             now = page.read_bytes()
             if now != last:
                 last, since = now, time.monotonic()
-            elif time.monotonic() - since > 3 * SECONDS:
+            elif time.monotonic() - since > STANDSTILL:
                 process.kill()
                 return True
         else:

@@ -8,6 +8,15 @@ from threading import Lock
 _lock = Lock()
 
 
+def _free() -> None:
+    """In a process that was forked while another thread held the lock, nobody would ever release it."""
+    global _lock
+    _lock = Lock()
+
+
+os.register_at_fork(after_in_child=_free)
+
+
 @contextmanager
 def without_stderr() -> Iterator[None]:
     """File descriptor 2 leads nowhere meanwhile, for the whole process: keep the block short.
