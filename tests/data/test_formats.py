@@ -209,6 +209,10 @@ def test_bad_vqav2_entries(tmp_path: Path) -> None:
             '{"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}], "types": 3}',
             "field `types` must be a list with an entry for each assistant turn, not int",
         ),
+        (
+            '{"messages": [{"role": "assistant", "content": "y"}]}',
+            r"messages\[0\]` is an assistant turn that no user turn",
+        ),
         ("[" * 100_000, "rows.jsonl:2: not JSON"),
         ("9" * 10_000, "rows.jsonl:2: not JSON"),
     ],

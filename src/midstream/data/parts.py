@@ -121,6 +121,8 @@ def _spelled(row: Row, where: str) -> Row:
 
 def _part(part: Part, where: str) -> Part:
     kind = part.get("type")
+    if not isinstance(kind, str) or kind == "text":
+        return part
     if kind in TEXTS:
         return {"type": "text", "text": part.get("text")}
     if kind in LINKS:
@@ -135,8 +137,6 @@ def _part(part: Part, where: str) -> Part:
         if not isinstance(sound, dict) or not isinstance(sound.get("data"), str):
             raise InputError(f"{where} is of type 'input_audio' but has no input_audio with base64 `data`")
         return {"type": "audio", "audio": _base64(sound["data"], where)}
-    if not isinstance(kind, str) or kind == "text":
-        return part
     if part.get(kind) is not None:
         return {**part, kind: _inline(part[kind], where)}
     for key, read in OTHER_KEYS.items():

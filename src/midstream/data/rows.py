@@ -97,7 +97,11 @@ def check_row(row: Any, where: str) -> Row:
         raise InputError(f"{where}: field `messages` must be a list with at least one message, not {_kind(messages)}")
     for index, message in enumerate(messages):
         _check_message(message, f"{where}: field `messages[{index}]`")
-    turns = sum(message["role"] == "assistant" for message in messages)
+    roles = [message["role"] for message in messages]
+    for index, (before, role) in enumerate(zip([None, *roles], roles, strict=False)):
+        if role == "assistant" and before != "user":
+            raise InputError(f"{where}: field `messages[{index}]` is an assistant turn that no user turn stands before")
+    turns = roles.count("assistant")
     if not turns:
         raise InputError(f"{where}: field `messages` has no assistant turn, so there is no answer to learn or to check")
     for field in ("types", "answers"):
