@@ -5,14 +5,17 @@ from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 
 import runs
 from midstream.building import build
+from midstream.cli.evaluate import table
 from midstream.data.rows import media_of
 from midstream.data.sources import open_rows
 from midstream.errors import InputError
 from midstream.tasks import evaluation
 from midstream.tasks.evaluation import answer, evaluate, untrained
+from midstream.tasks.metrics import CAPTION_METRICS
 from midstream.tasks.questions import questions_of
 
 
@@ -72,7 +75,7 @@ def test_nothing_to_ask_and_unknown_metrics_are_refused(parts: Any) -> None:
     model, processor, rows = parts
     with pytest.raises(InputError, match="no rows"):
         evaluate(model, processor, [])
-    with pytest.raises(InputError, match="choose one of exact, vqa, f1"):
+    with pytest.raises(InputError, match="choose one of exact, vqa, f1, bleu1"):
         evaluate(model, processor, rows, metric="bleu")
 
 
@@ -119,3 +122,35 @@ def test_nothing_but_bad_rows_is_refused(parts: Any) -> None:
     model, processor, rows = parts
     with pytest.raises(InputError, match=r"none of the 2 rows can be used; the first: gone.jpg: .*does not exist"):
         evaluate(model, processor, [spoiled(rows[0], "gone.jpg"), spoiled(rows[1], "gone.jpg")])
+
+
+def test_a_metric_of_captions_is_told_with_its_like(parts: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, processor, rows = parts
+    monkeypatch.setattr(evaluation, "answer", lambda model, processor, prompts, longest: ["a red dog"] * len(prompts))
+    told = [
+        {**row, "answers": [["a red dog", "the red dog sits"] if index % 2 else ["blue sky at night"]], "types": [kind]}
+        for index, (row, kind) in enumerate(zip(rows, ["dog", "sky"] * 4, strict=True))
+    ]
+    result = evaluate(model, processor, told, metric="cider", controls=False, detailed=True)
+    assert set(result["metrics"]) == {*CAPTION_METRICS, "length"} and result["metrics"]["length"] == 3.0
+    assert (
+        result["metrics"]["cider"]
+        == result["accuracy"]
+        == pytest.approx(sum(result["scores"]["accuracy"]) / 8, abs=1e-4)
+    )
+    assert result["by_type"]["dog"] == 0.0 < result["accuracy"] < result["by_type"]["sky"]  # kinds were given crosswise
+    single = evaluate(model, processor, told, metric="bleu1", controls=False)
+    assert single["metrics"] == result["metrics"] and single["accuracy"] == result["metrics"]["bleu1"]
+    assert evaluate(model, processor, told, controls=False)["metrics"] == {"exact": 0.5}
+
+
+def test_the_table_shows_cider_as_it_is_and_shares_in_per_cent() -> None:
+    result = {"n": 2, "metric": "cider", "accuracy": 1.234, "by_type": {"all": 1.234}, "blind": None}
+    shown = Console(width=80)
+    with shown.capture() as text:
+        shown.print(table({**result, "metrics": {"bleu4": 0.25, "cider": 1.234, "length": 9.5}}))
+    lines = [line for line in text.get().splitlines() if "the model" in line]
+    assert [line.split()[-2] for line in lines] == ["1.23", "1.23", "25.0%", "1.23", "9.50"]
+    with shown.capture() as text:
+        shown.print(table({**result, "metric": "exact", "accuracy": 0.5, "by_type": {}, "metrics": {"exact": 0.5}}))
+    assert "50.0%" in text.get()
