@@ -16,6 +16,7 @@ from midstream.cli.cost import cost
 from midstream.cli.demo import demo
 from midstream.cli.evaluate import evaluate
 from midstream.cli.info import info
+from midstream.cli.report import report
 from midstream.cli.samples import samples
 from midstream.cli.stack import stack
 from midstream.cli.sweep import sweep
@@ -40,6 +41,7 @@ app.command("compat")(compat)
 app.command("cost")(cost)
 app.command("bench")(bench)
 app.command("sweep")(sweep)
+app.command("report")(report)
 
 
 def _say_version(asked: bool) -> None:

@@ -57,7 +57,7 @@ def find(name: str) -> Source:
     if (folder / "config.json").is_file() and _model_type(folder / "config.json") == "midstream":
         return _trained(name, folder)
     if name in shipped_names() or folder.suffix in (".yaml", ".yml"):
-        return _recipe(name, load_recipe(name))
+        return source_of(load_recipe(name), name)
     return Source(name, find_config(name, "lm"))
 
 
@@ -144,11 +144,16 @@ def _trained(name: str, folder: Path) -> Source:
     return Source(name, config.get_text_config(), senses)
 
 
-def _recipe(name: str, recipe: Recipe) -> Source:
+def source_of(recipe: Recipe, name: str | None = None) -> Source:
+    """A recipe's LM and modalities, under the recipe's name or `name`.
+
+    Raises:
+        InputError: a config cannot be had, or the encoder is one of the user's own.
+    """
     senses = {}
     for sense, part in recipe.modalities.items():
         encoder = _encoder(part.encoder, part.medium or sense)
         schedule = preset(part.schedule.preset, **part.schedule.model_dump(exclude={"preset"}))
         connector = part.connector.model_dump(exclude_none=True)
         senses[sense] = Sense(connector, schedule, encoder, FeatureSpec.make(part.features.model_dump()))
-    return Source(name, find_config(recipe.lm, "lm"), senses)
+    return Source(name or recipe.name, find_config(recipe.lm, "lm"), senses)

@@ -1,0 +1,148 @@
+"""What a grid file says, and how it is read. Knows recipes by name only; `cells` makes them.
+
+recipe: deep_insert                         # where no axis names one
+set: {training.steps: 300}                  # changes of every cell's recipe
+grid:                                       # each axis with each other
+  modalities.image.schedule.layer: [0, 4]   # a dotted key of the recipe -> its values
+  fraction: [0.1, 1]                        # of the training rows
+  recipe: [prepend, deep_insert]            # recipes
+  method:                                   # any other name: what varies together, by name
+    - {name: early, recipe: prepend}
+    - {name: late, recipe: deep_insert, set: {modalities.image.schedule.layer: 6}}
+seeds: [0, 1, 2]
+evaluate: {splits: [test, held_out], n: 400, controls: true}
+"""
+
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, ValidationError, field_validator
+
+from midstream.errors import InputError
+from midstream.recipe import Recipe
+from midstream.recipe.explaining import explain
+from midstream.recipe.node import Settings
+
+SHIPPED = Path(__file__).parent.parent / "grids"
+FRACTION, RECIPE, METHOD = "fraction", "recipe", "method"
+Node = TypeVar("Node", bound=BaseModel)
+
+
+class Variant(Settings):
+    """A value of an axis that changes several things at once: another recipe, other settings, or both."""
+
+    name: str = Field(min_length=1)
+    recipe: str | None = None
+    set: dict[str, Any] = Field(default={})
+
+
+class Evaluate(Settings):
+    """On what every cell is measured; `n` rows of each split, with all controls or none. What is not said here (the
+    metric, the longest answer) is the recipe's."""
+
+    splits: list[str] = Field(default=["test"], min_length=1)
+    n: PositiveInt = 500
+    controls: bool = True
+
+
+class Grid(Settings):
+    """The whole file. `name` is the file's."""
+
+    name: str = "grid"
+    description: str = ""
+    recipe: str | None = None
+    set: dict[str, Any] = Field(default={})
+    grid: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default={})
+    seeds: list[NonNegativeInt] = Field(default=[0], min_length=1)
+    evaluate: Evaluate = Evaluate()
+
+    @field_validator("grid")
+    @classmethod
+    def _fractions(cls, axes: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        for share in axes.get(FRACTION, []):
+            if isinstance(share, bool) or not isinstance(share, int | float) or not 0 < share <= 1:
+                raise ValueError(f"`{FRACTION}` names {share!r}; a fraction is above 0 and at most 1")
+        return axes
+
+
+def shipped_grids() -> list[str]:
+    """Names that `load_grid` knows without a file."""
+    return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
+
+
+def load_grid(source: str | Path, overrides: list[str] | None = None) -> Grid:
+    """Read a grid.
+
+    Args:
+        source: a shipped name, or the path of a YAML file.
+        overrides: `key=value`, values read as YAML. A key of the grid itself (`seeds`, `evaluate.n`, `grid.AXIS`)
+            changes the grid, any other one the recipe of every cell.
+
+    Raises:
+        InputError: no such grid, not YAML, unknown keys (with a suggestion), wrong values.
+    """
+    path = _find(str(source))
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"grid {path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(tree, dict):
+        raise InputError(f"grid {path} must be a mapping with recipe, grid, seeds and evaluate")
+    tree.setdefault("name", path.stem)
+    for override in overrides or []:
+        _set(tree, override)
+    return validated(Grid, tree, f"grid {source}")
+
+
+def validated(model: type[Node], tree: Any, where: str) -> Node:
+    """`tree` as settings, or one sentence that names the key."""
+    try:
+        return model.model_validate(tree)
+    except ValidationError as error:
+        raise InputError(f"{where}: {explain(error, tree, model)}") from None
+
+
+def is_setting(axis: str) -> bool:
+    """Whether an axis is a key of the recipe, so that its values are that key's."""
+    return "." in axis or axis in Recipe.model_fields
+
+
+def _set(tree: dict[str, Any], override: str) -> None:
+    key, equals, text = (part.strip() for part in override.partition("="))
+    if not equals or not key:
+        raise InputError(f"--set {override!r} must look like training.steps=100 or evaluate.n=50")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise InputError(f"--set {override}: {text!r} is not a YAML value") from None
+    first, _, rest = key.partition(".")
+    axes = _mapping(tree.get("grid"))
+    if key in axes:
+        raise InputError(f"--set {override}: {key} is an axis of the grid; write --set grid.{key}=[...]")
+    if first not in Grid.model_fields or first in ("name", "description"):
+        tree["set"] = {**_mapping(tree.get("set")), key: value}
+        for variant in (item for values in axes.values() if isinstance(values, list) for item in values):
+            if key in _mapping(_mapping(variant).get("set")):  # what is typed comes before what the file says
+                variant["set"] = {**variant["set"], key: value}
+    elif rest:
+        tree[first] = {**_mapping(tree.get(first)), rest: value}
+    else:
+        tree[first] = value
+
+
+def _mapping(node: Any) -> dict[str, Any]:
+    return node if isinstance(node, dict) else {}
+
+
+def _find(source: str) -> Path:
+    shipped = SHIPPED / f"{source}.yaml"
+    if shipped.parent == SHIPPED and shipped.is_file():
+        return shipped
+    path = Path(source)
+    if path.is_file():
+        return path
+    close = get_close_matches(source, shipped_grids(), n=1)
+    hint = f"did you mean {close[0]}?" if close else f"shipped grids are {', '.join(shipped_grids())}"
+    raise InputError(f"there is no grid {source!r}, neither shipped nor a file; {hint}")
