@@ -1,0 +1,115 @@
+"""The report: from the table alone, whole in one file, and true to it."""
+
+import base64
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from tables import cell, study
+from typer.testing import CliRunner
+
+from midstream.cli import app
+from midstream.errors import InputError
+from midstream.report.page import write_report
+from midstream.report.points import conditions_of, points_of
+from midstream.sweep.results import read_table, write_table
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder: Path = tmp_path_factory.mktemp("report")
+    write_table(folder / "study.parquet", study())
+    result = CliRunner().invoke(app, ["report", str(folder / "study"), "--json"])
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout.splitlines()[-1])
+    assert told["page"] == str(folder / "study.html")
+    assert [Path(path).name for path in told["figures"]] == [
+        f"study-{name}.png" for name in ("depth", "cost", "data", "controls")
+    ]
+    return folder / "study.html"
+
+
+def written(folder: Path, rows: list[dict[str, Any]]) -> tuple[str, list[Path]]:
+    folder.mkdir()
+    write_table(folder / "some.parquet", rows)
+    files = write_report(folder / "some.parquet", folder / "some.html")
+    return files[0].read_text(), files[1:]
+
+
+def test_the_table_comes_back_as_it_was(page: Path) -> None:
+    rows, back = study(), read_table(page.with_suffix(".parquet"))
+    assert len(back) == len(rows) and list(back[0]) == list(rows[0])
+    assert back[0]["scores"] == rows[0]["scores"] and back[0]["settings"] == rows[0]["settings"]
+
+
+def test_the_page_needs_nothing_but_itself(page: Path) -> None:
+    text = page.read_text()
+    assert not re.findall(r"(?:src|href)=\"(?!data:)", text) and "http" not in text and "<script" not in text
+    for name in ("depth", "cost", "data", "controls"):
+        png = page.with_name(f"study-{name}.png")
+        assert base64.b64encode(png.read_bytes()).decode() in text
+        with Image.open(png) as picture:
+            assert picture.width > 800 and len(set(picture.convert("L").resize((64, 64)).tobytes())) > 8
+    assert sorted(path.name for path in page.parent.iterdir() if path.suffix != ".png") == [
+        "study.html",
+        "study.parquet",
+    ]
+
+
+def test_it_says_what_the_table_says(page: Path) -> None:
+    points = points_of(study())
+    assert len(points) == 2 * (8 + 1 + 3)  # seeds are one point
+    text = page.read_text()
+    for point in points:
+        assert point.seeds == [0, 1, 2]
+        for condition in ("accuracy", "ceiling", "blind", "shuffled", "untrained"):
+            found = point.interval(condition)
+            assert found is not None and found.low <= found.value <= found.high
+            assert f">{100 * found.value:.1f} <span" in text
+        assert f">{point.label}<" in text
+    labels = {point.label for point in points}
+    assert {"deep_insert, layer 4, 100% of the data", "ep_alm, 10% of the data"} <= labels
+    assert "midstream sweep grid" in text and "torch 2.13.0" in text
+
+
+def test_the_same_table_gives_the_same_page_and_another_table_another(tmp_path: Path) -> None:
+    rows = cell(0.8, n=40) + cell(0.5, n=40, settings=json.dumps({"layer": 6}), enter=6)
+    first, _ = written(tmp_path / "a", rows)
+    assert written(tmp_path / "b", rows)[0] == first
+    rows[0] = rows[0] | {"scores": [1.0] * 40, "value": 1.0}
+    assert written(tmp_path / "c", rows)[0] != first
+
+
+def test_figures_are_those_that_the_table_allows(tmp_path: Path) -> None:
+    assert [path.name for path in written(tmp_path / "one", cell(0.8, n=20))[1]] == ["some-controls.png"]
+    depths = cell(0.8, n=20) + cell(0.5, n=20, enter=6, settings=json.dumps({"layer": 6}))
+    assert [path.name for path in written(tmp_path / "two", depths)[1]] == ["some-depth.png", "some-controls.png"]
+
+
+def test_further_conditions_and_other_weights_are_shown(tmp_path: Path) -> None:
+    rows = cell(0.8, n=20)
+    rows.append(rows[0] | {"condition": "random features", "scores": [0.0] * 20, "value": 0.0})
+    assert conditions_of(points_of(rows))[-1] == "random features"
+    text, _ = written(tmp_path / "more", rows)
+    assert ">random features<" in text and "other weights" not in text
+    rows[1] = rows[1] | {"parts": json.dumps({"language model pocket": "xyz"})}
+    assert "language model pocket had other weights" in written(tmp_path / "mixed", rows)[0]
+
+
+def test_names_are_text_and_never_markup(tmp_path: Path) -> None:
+    text, _ = written(tmp_path / "odd", cell(0.5, n=20, method="<script>alert(1)</script>"))
+    assert "<script>" not in text and "&lt;script&gt;" in text
+
+
+def test_refusals(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no results table"):
+        write_report(tmp_path / "none.parquet", tmp_path / "none.html")
+    (tmp_path / "text.parquet").write_text("no")
+    with pytest.raises(InputError, match="is no Parquet table"):
+        write_report(tmp_path / "text.parquet", tmp_path / "text.html")
+    write_table(tmp_path / "empty.parquet", [])
+    with pytest.raises(InputError, match="has no rows yet"):
+        write_report(tmp_path / "empty.parquet", tmp_path / "empty.html")
