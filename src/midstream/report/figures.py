@@ -36,11 +36,13 @@ def figures_of(points: Sequence[Point]) -> dict[str, Figure]:
         InputError: matplotlib is not installed.
     """
     _matplotlib()
-    drawn = {"depth": depth(points), "cost": cost(points), "data": data(points), "controls": controls(points)}
+    style = _styles([point.method for point in points])  # a method looks the same in all of them
+    drawn = {name: draw(points, style) for name, draw in (("depth", depth), ("cost", cost), ("data", data))}
+    drawn["controls"] = controls(points)
     return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
-def depth(points: Sequence[Point]) -> Figure | None:
+def depth(points: Sequence[Point], style: Style) -> Figure | None:
     """Accuracy against the layer at which tokens enter; None where all enter at one."""
     points = [point for point in points if point.mean("data_fraction") == 1 and point.mean("enter") is not None]
     if len({point.mean("enter") for point in points}) < 2:
@@ -54,10 +56,10 @@ def depth(points: Sequence[Point]) -> Figure | None:
         axes.set_xlabel(f"layer at which the tokens enter, of {layers}")
         _controls(axes, chosen)
 
-    return _panels(points, draw)
+    return _panels(points, draw, style)
 
 
-def data(points: Sequence[Point]) -> Figure | None:
+def data(points: Sequence[Point], style: Style) -> Figure | None:
     """Accuracy against the share of the data, of what was trained on several shares; None where nothing was."""
     shares_of: dict[str, set[float]] = {}
     for point in points:
@@ -75,10 +77,11 @@ def data(points: Sequence[Point]) -> Figure | None:
         axes.set_xlabel("share of the training data")
         _controls(axes, chosen)
 
-    return _panels(points, draw, _series_name)
+    names = [_series_name(point) for point in points]
+    return _panels(points, draw, style if style.keys() >= set(names) else _styles(names))
 
 
-def cost(points: Sequence[Point]) -> Figure | None:
+def cost(points: Sequence[Point], style: Style) -> Figure | None:
     """Accuracy against cost, measured and by the ledger, on the first split, with the front that nothing beats."""
     points = [point for point in points if point.split == points[0].split and point.mean("data_fraction") == 1]
     known = [name for name in COSTS if len([point for point in points if point.mean(name[0]) is not None]) > 1]
@@ -88,7 +91,6 @@ def cost(points: Sequence[Point]) -> Figure | None:
     figure, grid = _sheet(len(known), len(panels))
     for row, panel in enumerate(panels):
         chosen = [point for point in points if point.panel == panel]
-        style = _styles([point.method for point in points])
         for column, (name, unit, words) in enumerate(known):
             axes = grid[row][column]
             there = [point for point in chosen if point.mean(name) is not None and point.interval() is not None]
@@ -137,11 +139,10 @@ def _series_name(point: Point) -> str:
     return f"{point.method}, {point.variant}" if point.variant else point.method
 
 
-def _panels(points: Sequence[Point], draw: Callable[..., None], name: Callable[[Point], str] = _method) -> Figure:
+def _panels(points: Sequence[Point], draw: Callable[..., None], style: Style) -> Figure:
     """One panel for each data set, language model and split."""
     groups = list(dict.fromkeys((point.panel, point.split) for point in points))
     figure, grid = _sheet(len(groups), 1)
-    style = _styles([name(point) for point in points])
     for axes, (panel, split) in zip(grid[0], groups, strict=True):
         draw(axes, [point for point in points if (point.panel, point.split) == (panel, split)], style)
         axes.set_title(f"{panel}: {split}", loc="left")
