@@ -122,6 +122,22 @@ class SoftPrompt(nn.Module):
         return self.net(self.table)[None, None].expand(rows, -1, -1, -1)
 
 
+class IdentityConnector(nn.Module):
+    """The features are the tokens; nothing is trained. PromptFuse (arXiv 2203.08055) learns a soft prompt beside it."""
+
+    def __init__(self, encoder_width: int, lm_width: int, levels: int = 1) -> None:
+        super().__init__()
+        if encoder_width != lm_width:
+            raise InputError(
+                f"an identity connector needs equal widths, but the encoder's is {encoder_width} and the language "
+                f"model's {lm_width}; choose a linear connector"
+            )
+
+    def forward(self, features_NVPE: Tensor) -> Tensor:
+        """(N, V, P, E) -> the same."""
+        return features_NVPE
+
+
 class TimedConnector(nn.Module):
     """A connector that sees time: a learned vector for each of `times` steps is added to that step's features.
 
@@ -147,6 +163,7 @@ class TimedConnector(nn.Module):
 
 
 CONNECTORS: dict[str, type[nn.Module]] = {
+    "identity": IdentityConnector,
     "linear": LinearConnector,
     "mlp": MLPConnector,
     "resampler": ResamplerConnector,

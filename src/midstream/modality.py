@@ -165,7 +165,7 @@ class LoadedModality(nn.Module):
             features_NVPE = given["features"][filled]
         else:
             features_NVPE = self.features(slots_BS, {key: value for key, value in given.items() if key != "slots"})
-        weight = next(self.connector.parameters())
+        weight = next(self.connector.parameters(), features_NVPE)
         tokens_NVKD = self.connector(features_NVPE.to(weight.dtype))
         if places is None:
             return tokens_NVKD.unflatten(0, slots_BS.shape)

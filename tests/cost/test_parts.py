@@ -42,6 +42,11 @@ def test_frames_of_a_picture_encoder_count_each() -> None:
     assert four.connector_parameters == one.connector_parameters + 4 * SMALL["hidden_size"]
 
 
+def test_an_identity_costs_nothing() -> None:
+    part = read_part({"kind": "identity"}, SMALL["hidden_size"], CONFIG_MAPPING["vit"](**ENCODERS["vit"]))
+    assert part.forward == part.backward == part.connector_parameters == 0 and part.tokens > 0
+
+
 def test_a_model_of_an_own_encoder_says_what_to_give(tmp_path: Any) -> None:
     import midstream.table_encoder  # noqa: F401 - makes `table` known
 

@@ -23,6 +23,7 @@ def _features(levels: int) -> torch.Tensor:
         ({"kind": "linear"}, 1, (N, 1, P, D)),
         ({"kind": "linear"}, 3, (N, 3, P, D)),
         ({"kind": "linear", "per_level": True}, 3, (N, 3, P, D)),
+        ({"kind": "linear", "times": P}, 2, (N, 2, P, D)),
         ({"kind": "mlp"}, 2, (N, 2, P, D)),
         ({"kind": "mlp", "hidden": 40, "norm": False}, 1, (N, 1, P, D)),
         ({"kind": "resampler", "queries": 7}, 1, (N, 1, 7, D)),
@@ -54,6 +55,26 @@ def test_a_shared_map_treats_levels_alike_and_one_per_level_does_not() -> None:
     assert not torch.allclose(own(features)[:, 0], own(features)[:, 1])
     assert sum(p.numel() for p in own.parameters()) == 2 * sum(p.numel() for p in shared.parameters())
     torch.testing.assert_close(own(features)[:, 1], own.maps[1](features[:, 1]))
+
+
+def test_an_identity_has_nothing_to_learn_and_wants_equal_widths() -> None:
+    features = _features(2)
+    same = build_connector({"kind": "identity"}, encoder_width=E, lm_width=E, levels=2)
+    assert torch.equal(same(features), features) and not list(same.parameters())
+    with pytest.raises(InputError, match="the encoder's is 12 and the language model's 16; choose a linear"):
+        build_connector({"kind": "identity"}, **WIDTHS)
+
+
+@torch.no_grad()
+def test_times_tell_steps_apart_and_nothing_else_does() -> None:
+    one = torch.randn(N, 1, 1, E).expand(-1, -1, 6, -1)  # six alike features: two of each of three steps
+    timed = build_connector({"kind": "linear", "times": 3}, **WIDTHS)
+    tokens = timed(one)
+    assert torch.equal(tokens[:, :, 0], tokens[:, :, 1]) and not torch.allclose(tokens[:, :, 1], tokens[:, :, 2])
+    plain = build_connector({"kind": "linear"}, **WIDTHS)(one)  # the control
+    assert torch.equal(plain[:, :, 1], plain[:, :, 2])
+    with pytest.raises(InputError, match="times is 3, but 5 features"):
+        timed(_features(1))
 
 
 @torch.no_grad()
@@ -100,4 +121,4 @@ def test_wrong_settings_are_refused(settings: dict[str, Any], levels: int, words
 
 
 def test_every_kind_is_tested_here() -> None:
-    assert set(CONNECTORS) == {"linear", "mlp", "resampler", "soft_prompt"}
+    assert set(CONNECTORS) == {"identity", "linear", "mlp", "resampler", "soft_prompt"}

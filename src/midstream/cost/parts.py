@@ -98,7 +98,8 @@ def _watched(module: torch.nn.Module, inputs: Any) -> tuple[Tensor, int, int]:
     with FlopCounterMode(display=False) as counter:
         output = module(inputs)
         forward = counter.get_total_flops()
-        output.sum().backward()
+        if output.requires_grad:  # an identity has nothing to learn
+            output.sum().backward()
         return output, forward, counter.get_total_flops() - forward
 
 

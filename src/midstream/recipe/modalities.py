@@ -24,6 +24,13 @@ class Linear(Settings):
     per_level: bool = False
 
 
+class Identity(Settings):
+    """`midstream.connectors.IdentityConnector`."""
+
+    kind: Literal["identity"]
+    times: PositiveInt | None = None
+
+
 class MLP(Settings):
     """`midstream.connectors.MLPConnector`."""
 
@@ -52,7 +59,7 @@ class SoftPrompt(Settings):
     hidden: PositiveInt | None = None
 
 
-Connector: TypeAlias = Annotated[Linear | MLP | Resampler | SoftPrompt, Field(discriminator="kind")]
+Connector: TypeAlias = Annotated[Linear | Identity | MLP | Resampler | SoftPrompt, Field(discriminator="kind")]
 
 
 class ModalitySettings(Settings):
