@@ -43,7 +43,7 @@ TAGS: Final = {
 WIDTHS: Final = tuple(len(values) for values in TAGS.values())
 MEAN: Final = (0.489, 0.488, 0.489)  # of the clips, per channel, 0 to 1
 STD: Final = (0.137, 0.131, 0.131)
-BATCH: Final = 32
+BATCH: Final = 64
 _COVERED: Final = 0.03  # share of a tubelet's volume that makes it a mover's
 
 
