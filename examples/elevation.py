@@ -10,10 +10,10 @@ SIDE, PATCH = 36, 6
 
 
 class Elevation(OwnEncoder):
-    """A square tile of heights in metres; a feature is the heights of one patch, above the mean of the tile."""
+    """A square tile of heights in metres; two features, each a map of 6 x 6: mean heights, and how rough it is."""
 
     name = "elevation"
-    width = PATCH * PATCH
+    width = (SIDE // PATCH) ** 2
 
     def preprocess(self, item):
         """An .npy file of 36 x 36 heights to hectometres above their mean."""
@@ -23,6 +23,6 @@ class Elevation(OwnEncoder):
         return (heights - heights.mean()) / 100
 
     def forward(self, values):
-        """(N, 36, 36) to (N, 36 patches, 36)."""
+        """(N, 36, 36) to (N, 2, 36)."""
         patches = values.unfold(1, PATCH, PATCH).unfold(2, PATCH, PATCH)
-        return patches.flatten(3).flatten(1, 2)
+        return torch.stack([patches.mean((3, 4)), patches.std((3, 4))], dim=1).flatten(2)

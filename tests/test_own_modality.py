@@ -6,9 +6,6 @@ import contextlib
 import io
 import json
 import re
-import runpy
-import shlex
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +16,7 @@ from typer.testing import CliRunner
 from midstream import MidstreamForCausalLM, MidstreamProcessor, own
 from midstream.cli import app
 from midstream.errors import InputError
+from pages import run_line
 
 pytest.importorskip("matplotlib")
 ROOT = Path(__file__).parent.parent
@@ -35,32 +33,13 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for language, code in BLOCKS:
             if language == "console":
                 for line in code.splitlines():
-                    run(line.removeprefix("$ "))
+                    run_line(line)
             elif language == "py" and "class Elevation" not in code:
                 said = io.StringIO()
                 with contextlib.redirect_stdout(said):
                     exec(compile(code, "own_modality.md", "exec"), {"__name__": "page"})
                 assert said.getvalue().strip()
     return folder
-
-
-def run(line: str) -> None:
-    program, *arguments = shlex.split(line)
-    if program == "python":
-        before, sys.argv = sys.argv, arguments
-        try:
-            runpy.run_path(arguments[0], run_name="__main__")
-        finally:
-            sys.argv = before
-        return
-    assert program == "midstream", line
-    if arguments[0] == "train":
-        arguments.append("--smoke")
-    if arguments[0] == "eval":
-        arguments[arguments.index("--n") + 1] = "4"
-    result = CliRunner().invoke(app, arguments)
-    assert result.exit_code == 0, f"{line}\n{result.output}"
-    assert result.stdout.strip(), line
 
 
 def test_the_page_shows_the_file_that_is_run() -> None:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
 
-from midstream.cli import app
 from midstream.data import sklearn_rows
 from midstream.data.formats import read_jsonl
 from midstream.errors import InputError
 from midstream.recipe import load_recipe
+from pages import run_line
 
 datasets = pytest.importorskip("sklearn.datasets")
+PAGE = Path(__file__).parent.parent.parent / "docs" / "real_data.md"
 NAMES = ("digits", "wine", "breast_cancer")
 
 
@@ -75,19 +76,14 @@ def test_recipes_hold_the_statistics_of_the_training_rows(desk: Path, name: str)
     assert columns.keys() == written.keys() and all(columns[key] == pytest.approx(written[key]) for key in columns)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_the_recipes_run_in_seconds(desk: Path, name: str) -> None:
+def test_the_page_runs_in_seconds(desk: Path) -> None:
+    blocks = re.findall(r"^```console\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines() if line]
+    assert len(lines) > 8
     with contextlib.chdir(desk):
-        trained = CliRunner().invoke(app, ["train", name, "--smoke", "--out", f"runs/{name}", "--json"])
-        assert trained.exit_code == 0, trained.output
-        medium = ["--image", "data/digits/pictures/0000.png"] if name == "digits" else ["--row", _row(desk, name)]
-        asked = CliRunner().invoke(app, ["ask", f"runs/{name}", *medium, "which is it?"])
-        assert asked.exit_code == 0 and asked.stdout.strip(), asked.output
-
-
-def _row(desk: Path, name: str) -> str:
-    first = json.loads((desk / "data" / name / "test.jsonl").read_text().splitlines()[0])
-    return json.dumps(first["messages"][0]["content"][0]["table"])
+        for line in lines:
+            run_line(line)
+    assert all((desk / "runs" / name / "model.safetensors").is_file() for name in NAMES)
 
 
 def test_other_names_and_a_missing_library_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

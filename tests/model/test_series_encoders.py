@@ -18,12 +18,13 @@ from transformers import (
     PreTrainedModel,
 )
 
-from midstream import MidstreamForCausalLM, Modality, deep_insert, pocket
+from midstream import MidstreamForCausalLM, MidstreamProcessor, Modality, deep_insert, pocket
 from midstream.encoders import FeatureSpec, FrozenEncoder
 from midstream.errors import InputError
-from midstream.pocket.series import world
+from midstream.pocket.series import data, world
 from midstream.pocket.series.render import render
 from midstream.preparing import medium_of, open_preparer
+from midstream.tasks.evaluation import answer
 from midstream.testing import tiny_lm
 
 CHANNELS, STEPS, PATCH, WIDTH, BLOCKS = 3, 24, 4, 16, 3
@@ -188,3 +189,17 @@ def test_the_shipped_encoder_is_small_and_says_how_it_was_made() -> None:
     record = json.loads((folder / "provenance.json").read_text())
     assert record["command"] == "python -m midstream.pocket.pretrain series --minutes 4 --seed 0"
     assert record["metrics"]["test"]["patch"] > 0.98
+
+
+def test_the_shipped_model_reads_lines_and_not_those_of_another_recording() -> None:
+    model = MidstreamForCausalLM.from_pretrained("pocket-series").eval()
+    processor = MidstreamProcessor.from_pretrained("pocket-series")
+    rows = [data.example("test", index, questions_per_scene=1, include_describe=False) for index in range(80)]
+    asked = [row["messages"][0]["content"] for row in rows]
+    wanted = [row["messages"][1]["content"][0]["text"] for row in rows]
+    shares = []
+    for shift in (0, 1):  # 1: the control
+        shown = [[asked[(i + shift) % len(asked)][0], content[1]] for i, content in enumerate(asked)]
+        said = answer(model, processor, [[{"role": "user", "content": content}] for content in shown], 6)
+        shares.append(sum(a == b for a, b in zip(said, wanted, strict=True)) / len(wanted))
+    assert shares[0] > 0.6 and shares[1] < 0.5, shares
