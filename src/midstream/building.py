@@ -36,6 +36,7 @@ def build_model(recipe: Recipe) -> MidstreamForCausalLM:
         torch.manual_seed(recipe.training.seed)
         model = MidstreamForCausalLM.from_parts(lm, positions=recipe.positions, adapters=adapters, **modalities)
     model.config.lm = lm_name  # the name to load it by; the module itself only knows a path
+    model.config.text_config.name_or_path = lm_name
     return model
 
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from midstream import pocket
+from midstream import MidstreamForCausalLM, MidstreamProcessor, pocket
+from midstream.building import build_model
+from midstream.data.sources import open_rows
 from midstream.pocket.lm_evaluation import Asked, described_scenes, generated, teacher_forced
+from midstream.recipe import load_recipe
+from midstream.tasks.evaluation import evaluate
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +59,11 @@ def test_the_encoder_loads_through_the_auto_classes() -> None:
     assert not torch.allclose(out.last_hidden_state[0], out.last_hidden_state[1])
 
 
-@pytest.mark.parametrize("folder", [pocket.lm_path(), pocket.encoder_path()], ids=["lm", "encoder"])
-def test_provenance_says_how_to_make_it_again(folder: Any) -> None:
+PARTS = [pocket.lm_path(), *(pocket.encoder_path(medium) for medium in pocket.encoder_media())]
+
+
+@pytest.mark.parametrize("folder", PARTS, ids=lambda folder: folder.name)
+def test_provenance_says_how_to_make_it_again(folder: Path) -> None:
     record = json.loads((folder / "provenance.json").read_text())
     assert record["command"].startswith("python -m midstream.pocket.pretrain")
     assert {"seed", "versions", "machine", "minutes", "steps", "metrics"} <= set(record)
@@ -62,8 +71,24 @@ def test_provenance_says_how_to_make_it_again(folder: Any) -> None:
 
 
 def test_all_weights_together_are_small() -> None:
-    files = [
-        path for folder in (pocket.lm_path(), pocket.encoder_path()) for path in folder.rglob("*") if path.is_file()
-    ]
-    assert sum(path.stat().st_size for path in files) < 40e6
-    assert {path.suffix for path in files} <= {".safetensors", ".json", ".jinja", ".txt"}  # nothing that needs pickle
+    files = [path for path in pocket.lm_path().parent.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 80e6
+    assert {path.suffix for path in files} <= {".safetensors", ".json", ".jinja", ".txt", ".yaml"}  # no pickle
+
+
+def test_nothing_that_ships_or_is_saved_names_a_folder_of_this_machine() -> None:
+    for path in pocket.lm_path().parent.rglob("*.json"):
+        named = re.findall(r'"(?:_name_or_path|lm|encoder|name)": "(/[^"]*)"', path.read_text())
+        assert not named, (path, named)
+    model = build_model(load_recipe("deep_insert"))
+    here = str(pocket.lm_path().parent)
+    assert here not in model.config.to_json_string()
+    assert here in model.lm.config.to_json_string(use_diff=False)  # the control: the LM itself knows where it lies
+
+
+@pytest.mark.parametrize("name", pocket.model_names())
+def test_every_shipped_model_loads_and_answers(name: str) -> None:
+    model, processor = MidstreamForCausalLM.from_pretrained(name), MidstreamProcessor.from_pretrained(name)
+    recipe = load_recipe(pocket.model_path(name) / "recipe.yaml")
+    result = evaluate(model, processor, open_rows(recipe.data, "test", 32), controls=False)
+    assert result["accuracy"] > 0.45 and result["bad"] == 0  # blind, all of them are below 0.4
