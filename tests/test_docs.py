@@ -8,10 +8,13 @@ import shlex
 from pathlib import Path
 
 import pytest
+import soundfile
 from PIL import Image
 from typer.testing import CliRunner
 
+from midstream import pocket
 from midstream.cli import app
+from midstream.pocket.sounds import render as sounds
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -50,8 +53,9 @@ def test_make_targets_exist() -> None:
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A working directory with the pictures that the docs speak of."""
+    """A working directory with the pictures and the sound that the docs speak of."""
     folder: Path = tmp_path_factory.mktemp("docs")
+    soundfile.write(folder / "scene.wav", sounds.render(pocket.scene_of("test", 0)), sounds.RATE)
     for name, colour in [("photo", "red"), ("a", "green"), ("b", "blue")]:
         Image.new("RGB", (64, 64), colour).save(folder / f"{name}.png")
     return folder
