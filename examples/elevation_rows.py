@@ -5,6 +5,7 @@ every 4 cells in each region; training, validation and test are regions side by 
 """
 
 import json
+import random
 import sys
 from pathlib import Path
 
@@ -17,16 +18,16 @@ PLACES = ("top-left", "top", "top-right", "left", "centre", "right", "bottom-lef
 
 
 def questions(heights):
-    """What is asked of a tile, and the answers."""
+    """What is asked of a tile: kind, question and answer."""
     third = SIDE // 3
     cells = heights.reshape(3, third, 3, third).mean(axis=(1, 3)).ravel()
     left, right = heights[:, : SIDE // 2].mean(), heights[:, SIDE // 2 :].mean()
     top, bottom = heights[: SIDE // 2].mean(), heights[SIDE // 2 :].mean()
     return [
-        ("where is the highest place?", PLACES[cells.argmax()]),
-        ("where is the lowest place?", PLACES[cells.argmin()]),
-        ("which side is higher, left or right?", "left" if left > right else "right"),
-        ("which side is higher, top or bottom?", "top" if top > bottom else "bottom"),
+        ("highest", "where is the highest place?", PLACES[cells.argmax()]),
+        ("lowest", "where is the lowest place?", PLACES[cells.argmin()]),
+        ("side", "which side is higher, left or right?", "left" if left > right else "right"),
+        ("side", "which side is higher, top or bottom?", "top" if top > bottom else "bottom"),
     ]
 
 
@@ -43,12 +44,14 @@ def write(folder):
                 tile = heights[row : row + SIDE, column : column + SIDE]
                 path = f"tiles/{row:03d}-{column:03d}.npy"
                 np.save(folder / path, tile)
+                asked = questions(tile)
+                random.Random(path).shuffle(asked)  # else a model could lean on the answers that always come before
                 messages = []
-                for text, answer in questions(tile):
+                for _, text, answer in asked:
                     messages.append({"role": "user", "content": [{"type": "text", "text": text}]})
                     messages.append({"role": "assistant", "content": answer})
                 messages[0]["content"].insert(0, {"type": "elevation", "elevation": path})
-                kinds = ["highest", "lowest", "side", "side"]
+                kinds = [kind for kind, _, _ in asked]
                 lines.append(json.dumps({"id": path, "messages": messages, "types": kinds}) + "\n")
         (folder / f"{split}.jsonl").write_text("".join(lines), encoding="utf-8")
 
