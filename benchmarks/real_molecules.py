@@ -103,7 +103,7 @@ def main(
     """Measure, print, and write the result."""
     loaded, processor = load(model)
     rows = [row_about(name, questions) for name in MOLECULES]
-    found: dict[str, Any] = evaluate(loaded, processor, rows, detailed=True, model=model)
+    found: dict[str, Any] = evaluate(loaded, processor, rows, detailed=True, evaluated=model)
     scores, asked = found.pop("scores")["accuracy"], found.pop("asked")
     by_molecule: dict[str, list[float]] = {name: [] for name in MOLECULES}
     for score, (row, _) in zip(scores, asked, strict=True):
