@@ -7,10 +7,14 @@ import pytest
 import torch
 from transformers import AutoImageProcessor, AutoModel
 
-from midstream.pocket import encoder_path
+from midstream import MidstreamForCausalLM, MidstreamProcessor
+from midstream.pocket import encoder_path, model_path
+from midstream.pocket.motion.data import example, one_frame
 from midstream.pocket.motion.encoder_training import TAGS, tags
 from midstream.pocket.motion.render import draw, frozen
 from midstream.pocket.motion.world import sample
+from midstream.tasks.evaluation import answer
+from midstream.tasks.questions import questions_of
 
 DIRECTION = list(TAGS).index("direction")
 
@@ -53,3 +57,17 @@ def test_there_is_no_word_in_it_and_it_is_small() -> None:
     config = AutoModel.from_pretrained(folder).config
     assert config.model_type == "videomae" and not hasattr(config, "vocab_size")
     assert sum(path.stat().st_size for path in folder.iterdir()) < 8e6
+
+
+def test_the_shipped_model_sees_motion_but_not_in_one_frame() -> None:
+    """Directions and speeds, of which a frozen clip tells no more than a guess."""
+    folder = model_path("pocket-video")
+    model, processor = MidstreamForCausalLM.from_pretrained(folder).eval(), MidstreamProcessor.from_pretrained(folder)
+    rows = [example("test", index, 7, 1, include_describe=False) for index in range(200)]
+    rows = [row for row in rows if row["types"][0] in ("direction", "speed")]
+    right = {}
+    for name, shown in (("clip", rows), ("frame", [one_frame(row) for row in rows])):
+        asked = [question for row in shown for question in questions_of(row)]
+        said = answer(model, processor, [question.messages for question in asked], 4)
+        right[name] = np.mean([one == question.references[0] for one, question in zip(said, asked, strict=True)])
+    assert right["clip"] > 0.75 and right["frame"] < 0.6, right
