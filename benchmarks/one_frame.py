@@ -43,7 +43,7 @@ def main(
     """Measure, print, and write the result."""
     loaded, processor = load(model)
     rows: list[Any] = [example(split, index, 0, 1, include_describe=False) for index in range(n)]  # type: ignore[arg-type]
-    whole = evaluate(loaded, processor, rows, detailed=True, model=model, split=split)
+    whole = evaluate(loaded, processor, rows, detailed=True, source=model, split=split)
     still = evaluate(loaded, processor, [one_frame(row) for row in rows], detailed=True, controls=False)
     kinds = [kind for _, kind in whole["asked"]]
     conditions = whole["scores"] | {"one_frame": still["scores"]["accuracy"]}
