@@ -88,9 +88,25 @@ def train(
             show(f"{result.steps} steps in {result.seconds:.0f} s, loss {result.loss:.4f}; the model is in {folder}")
             if result.cache is not None:
                 show(f"the cache took {result.cache_seconds:.0f} s and is in {result.cache}")
-            show(
-                f'try: midstream eval {folder}   or: midstream ask {folder} --image photo.png "what is in the picture?"'
-            )
+            show(f"try: midstream eval {folder}   or: {_asking(settings, folder)}")
+
+
+GIVEN = {
+    "image": "--image photo.png",
+    "audio": "--audio sound.wav",
+    "video": "--video clip.mp4",
+    "molecule": "--smiles CCO",
+    "series": "--series series.csv",
+    "table": "--row name=value",
+}
+"""How a medium is given to `midstream ask`."""
+
+
+def _asking(recipe: Any, folder: Path) -> str:
+    """A command that asks the trained model about what it senses."""
+    senses = {name: part.medium or name for name, part in recipe.modalities.items() if part.encoder != "soft_prompt"}
+    given = [GIVEN.get(medium, f"--media {name}=FILE") for name, medium in senses.items()]
+    return f'midstream ask {folder} {" ".join(given)} "..."'
 
 
 def _told(result: Any) -> dict[str, Any]:
