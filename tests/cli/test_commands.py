@@ -78,7 +78,7 @@ def test_eval_has_every_number(model: Path) -> None:
     told = last_json(midstream("eval", model, "--n", 3, "--json"))
     assert set(told) == {
         *("accuracy", "by_type", "ceiling", "blind", "shuffled", "untrained"),
-        *("n", "bad", "reasons", "metric", "provenance"),
+        *("n", "bad", "reasons", "metric", "metrics", "provenance"),
     }
     assert told["n"] == 3 and told["provenance"]["recipe"] == "tiny" and told["provenance"]["versions"]["torch"]
     shown = midstream("eval", model, "--n", 3)

@@ -12,8 +12,9 @@ from midstream.cost.shapes import read_shape
 from midstream.cost.sources import find, find_config, known_names, on_meta
 from midstream.cost.spelling import spell
 from midstream.errors import InputError
+from midstream.own import is_known
 from midstream.presets import PRESETS, deep_insert, ep_alm, fastv, pyramid_drop, shortv, vica, window
-from midstream.recipe import shipped_names
+from midstream.recipe import load_recipe, shipped_names
 from midstream.schedule import Schedule
 from midstream.testing import tiny_lm
 
@@ -41,6 +42,10 @@ def test_known_shapes_are_true_to_size(name: str) -> None:
 
 @pytest.mark.parametrize("name", shipped_names())
 def test_every_shipped_recipe_can_be_counted_without_a_network(name: str) -> None:
+    if any(is_known(part.encoder) for part in load_recipe(name).modalities.values()):
+        with pytest.raises(InputError, match=r"encoder of your own.*--tokens and --width"):
+            chosen(name, None)
+        return
     source, senses, compared = chosen(name, None)
     rows = compare(read_shape(on_meta(source.lm)), senses, compared, Work())
     assert [row["schedule"] for row in rows] == [ENTRY_0, OWN, TEXT_ONLY]

@@ -96,12 +96,13 @@ def _of_loaded(model: Any) -> dict[str, Any]:
 
 
 def _of_recipe(source: str) -> dict[str, Any]:
+    from midstream.own import is_known
     from midstream.recipe import load_recipe
 
     recipe = load_recipe(source)
     found: dict[str, Any] = {"recipe": recipe.name, "description": recipe.description}
     names = [recipe.lm, *(modality.encoder for modality in recipe.modalities.values())]
-    if all(name in ("pocket", "soft_prompt") or Path(name).is_dir() for name in names):
+    if all(name in ("pocket", "soft_prompt") or Path(name).is_dir() or is_known(name) for name in names):
         from midstream.building import build_model
 
         found |= _of_loaded(build_model(recipe))
