@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Sequence
 from itertools import combinations
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from midstream.pocket.world import COLOURS, PLACES, SHAPES, SIZES, Scene, Thing
 
@@ -252,13 +252,28 @@ def ask(scene: Scene, rng: random.Random, kind: str | None = None) -> Question |
     return makers[kind](scene, rng)
 
 
-def ask_many(scene: Scene, rng: random.Random, count: int, kinds: Sequence[str] | None = None) -> list[Question]:
-    """Up to ``count`` different questions about a scene, of the given kinds (None: all kinds mixed)."""
+def several(
+    ask: Callable[[Any, random.Random, str | None], Question | None],
+    latent: Any,
+    rng: random.Random,
+    count: int,
+    kinds: Sequence[str] | None,
+) -> list[Question]:
+    """Up to ``count`` different questions, of the given kinds (None: all kinds mixed).
+
+    Args:
+        ask: a world's ``ask(latent, rng, kind)``; None where the latent does not allow the kind that was drawn.
+    """
     found: dict[str, Question] = {}
     for _ in range(20 * count):
         if len(found) == count:
             break
-        question = ask(scene, rng, rng.choice(kinds) if kinds else None)
+        question = ask(latent, rng, rng.choice(kinds) if kinds else None)
         if question is not None:
             found.setdefault(question.text, question)
     return list(found.values())
+
+
+def ask_many(scene: Scene, rng: random.Random, count: int, kinds: Sequence[str] | None = None) -> list[Question]:
+    """Up to ``count`` different questions about a scene, of the given kinds (None: all kinds mixed)."""
+    return several(ask, scene, rng, count, kinds)

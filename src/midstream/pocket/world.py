@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Sequence
-from typing import Final, Literal, NamedTuple, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 SHAPES: Final = ("circle", "square", "triangle", "star", "cross", "ring")
 COLOURS: Final = ("red", "orange", "yellow", "green", "blue", "purple", "white", "black")
@@ -112,6 +112,18 @@ def _draw(rng: random.Random, most: int) -> Scene:
     return Scene(tuple(sorted(things, key=lambda thing: PLACES.index(thing.place))))
 
 
+def of_split(draw: Callable[[], Any], bucket: Bucket, held_out: bool | None) -> Any:
+    """The first latent drawn whose hash falls into ``bucket`` and that has (or lacks) a held-out combination.
+
+    Args:
+        draw: makes the next latent, or None where the draw came to nothing.
+    """
+    while True:
+        latent = draw()
+        if latent and latent.bucket == bucket and (held_out is None or latent.has_held_out == held_out):
+            return latent
+
+
 def sample_scene(
     bucket: Bucket, index: int, seed: int = 0, *, held_out: bool | None = None, most: int = len(_COUNT_WEIGHTS)
 ) -> Scene:
@@ -125,7 +137,4 @@ def sample_scene(
         most: the largest number of things (1 to 4).
     """
     rng = random.Random(f"{bucket}/{seed}/{index}/{held_out}")
-    while True:
-        scene = _draw(rng, most)
-        if scene.bucket == bucket and (held_out is None or scene.has_held_out == held_out):
-            return scene
+    return of_split(lambda: _draw(rng, most), bucket, held_out)

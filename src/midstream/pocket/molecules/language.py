@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from midstream.errors import InputError
-from midstream.pocket.language import DESCRIBE, NUMBERS, Question
+from midstream.pocket.language import DESCRIBE, NUMBERS, Question, several
 from midstream.pocket.molecules.world import ATOMS, GROUPS, HALOGENS, MOST, Facts, Molecule
 
 QUESTION_TYPES: Final = ("rings", "count", "existence", "atom", "charge", "weight", "polarity")
@@ -208,11 +208,4 @@ def ask_many(
     latent: Molecule | Facts, rng: random.Random, count: int, kinds: Sequence[str] | None = None
 ) -> list[Question]:
     """Up to ``count`` different questions about a molecule, of the given kinds (None: all kinds mixed)."""
-    found: dict[str, Question] = {}
-    for _ in range(20 * count):
-        if len(found) == count:
-            break
-        question = ask(latent, rng, rng.choice(kinds) if kinds else None)
-        if question is not None:
-            found.setdefault(question.text, question)
-    return list(found.values())
+    return several(ask, latent, rng, count, kinds)

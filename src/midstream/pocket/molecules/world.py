@@ -17,7 +17,7 @@ import re
 from typing import Final, NamedTuple
 
 from midstream.pocket.molecules.pieces import CHARGED, LINKERS, SCAFFOLDS, SUBSTITUENTS, Part, Scaffold
-from midstream.pocket.world import Bucket
+from midstream.pocket.world import Bucket, of_split
 
 GROUPS: Final = (
     "alcohol", "phenol", "acid", "amine", "amide", "ester", "ether", "ketone", "nitrile",
@@ -176,7 +176,4 @@ def sample(bucket: Bucket, index: int, seed: int = 0, held_out: bool | None = No
         held_out: ``False`` for none on a held-out scaffold, ``True`` for those on one, ``None`` for any.
     """
     rng = random.Random(f"molecule/{bucket}/{seed}/{index}/{held_out}")
-    while True:
-        molecule = draw(rng)
-        if molecule and molecule.bucket == bucket and (held_out is None or molecule.has_held_out == held_out):
-            return molecule
+    return of_split(lambda: draw(rng), bucket, held_out)

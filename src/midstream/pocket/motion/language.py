@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from itertools import combinations, permutations
 from typing import Final
 
-from midstream.pocket.language import DESCRIBE, Question
+from midstream.pocket.language import DESCRIBE, Question, several
 from midstream.pocket.motion.world import DIRECTIONS, SPEEDS, Clip, Mover
 from midstream.pocket.world import COLOURS, SHAPES
 
@@ -257,14 +257,7 @@ def ask(clip: Clip, rng: random.Random, kind: str | None = None) -> Question | N
 
 def ask_many(clip: Clip, rng: random.Random, count: int, kinds: Sequence[str] | None = None) -> list[Question]:
     """Up to ``count`` different questions about a clip, of the given kinds (None: all kinds mixed)."""
-    found: dict[str, Question] = {}
-    for _ in range(20 * count):
-        if len(found) == count:
-            break
-        question = ask(clip, rng, rng.choice(kinds) if kinds else None)
-        if question is not None:
-            found.setdefault(question.text, question)
-    return list(found.values())
+    return several(ask, clip, rng, count, kinds)
 
 
 ATTRIBUTES: Final = frozenset(

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from itertools import combinations
 from typing import Final, NamedTuple
 
-from midstream.pocket.world import COLOURS, SHAPES, Bucket
+from midstream.pocket.world import COLOURS, SHAPES, Bucket, of_split
 
 DIRECTIONS: Final = ("left", "right", "up", "down")
 STILL: Final = "still"
@@ -151,7 +151,4 @@ def sample(
         most: the largest number of movers (1 to 3).
     """
     rng = random.Random(f"motion/{bucket}/{seed}/{index}/{held_out}")
-    while True:
-        clip = _draw(rng, most)
-        if clip.bucket == bucket and (held_out is None or clip.has_held_out == held_out):
-            return clip
+    return of_split(lambda: _draw(rng, most), bucket, held_out)

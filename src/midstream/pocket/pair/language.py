@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from itertools import product
 from typing import Final
 
-from midstream.pocket.language import DESCRIBE, NUMBERS, PLURALS, Question, refer
+from midstream.pocket.language import DESCRIBE, NUMBERS, PLURALS, Question, refer, several
 from midstream.pocket.pair.world import SENSES, Pair, Sense
 from midstream.pocket.world import COLOURS, PLACES, SHAPES, SIZES, Scene, Thing
 
@@ -244,11 +244,4 @@ def ask(pair: Pair, rng: random.Random, kind: str | None = None) -> Question | N
 
 def ask_many(pair: Pair, rng: random.Random, count: int, kinds: Sequence[str] | None = None) -> list[Question]:
     """Up to ``count`` different questions about a pair, of the given kinds (None: all kinds mixed)."""
-    found: dict[str, Question] = {}
-    for _ in range(20 * count):
-        if len(found) == count:
-            break
-        question = ask(pair, rng, rng.choice(kinds) if kinds else None)
-        if question is not None:
-            found.setdefault(question.text, question)
-    return list(found.values())
+    return several(ask, pair, rng, count, kinds)

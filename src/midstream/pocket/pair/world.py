@@ -10,7 +10,7 @@ import hashlib
 import random
 from typing import Final, Literal, NamedTuple, TypeAlias
 
-from midstream.pocket.world import COLOURS, PLACES, SHAPES, SIZES, Bucket, Scene, Thing, make_scene
+from midstream.pocket.world import COLOURS, PLACES, SHAPES, SIZES, Bucket, Scene, Thing, make_scene, of_split
 
 Sense: TypeAlias = Literal["picture", "sound"]
 SENSES: Final[tuple[Sense, ...]] = ("picture", "sound")
@@ -73,7 +73,4 @@ def sample(bucket: Bucket, index: int, seed: int = 0, held_out: bool | None = No
             ``None`` for any.
     """
     rng = random.Random(f"pair/{bucket}/{seed}/{index}/{held_out}")
-    while True:
-        pair = _draw(rng)
-        if pair.bucket == bucket and (held_out is None or pair.has_held_out == held_out):
-            return pair
+    return of_split(lambda: _draw(rng), bucket, held_out)

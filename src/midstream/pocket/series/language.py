@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from itertools import combinations
 from typing import Final
 
-from midstream.pocket.language import DESCRIBE, NUMBERS, Question
+from midstream.pocket.language import DESCRIBE, NUMBERS, Question, several
 from midstream.pocket.series.world import FAULTS, LEVELS, TRENDS, WAVES, Line, Recording
 
 QUESTION_TYPES: Final = ("trend", "wave", "level", "line", "fault", "place", "count", "existence", "comparison")
@@ -277,11 +277,4 @@ def ask_many(
     recording: Recording, rng: random.Random, count: int, kinds: Sequence[str] | None = None
 ) -> list[Question]:
     """Up to ``count`` different questions about a recording, of the given kinds (None: all kinds mixed)."""
-    found: dict[str, Question] = {}
-    for _ in range(20 * count):
-        if len(found) == count:
-            break
-        question = ask(recording, rng, rng.choice(kinds) if kinds else None)
-        if question is not None:
-            found.setdefault(question.text, question)
-    return list(found.values())
+    return several(ask, recording, rng, count, kinds)

@@ -14,7 +14,7 @@ import hashlib
 import random
 from typing import Final, NamedTuple
 
-from midstream.pocket.world import Bucket
+from midstream.pocket.world import Bucket, of_split
 
 CHANNELS: Final = ("red", "green", "blue")
 TRENDS: Final = ("rising", "falling", "flat")
@@ -101,7 +101,4 @@ def sample(bucket: Bucket, index: int, seed: int = 0, held_out: bool | None = No
             ``None`` for any.
     """
     rng = random.Random(f"series/{bucket}/{seed}/{index}/{held_out}")
-    while True:
-        recording = _draw(rng)
-        if recording.bucket == bucket and (held_out is None or recording.has_held_out == held_out):
-            return recording
+    return of_split(lambda: _draw(rng), bucket, held_out)
