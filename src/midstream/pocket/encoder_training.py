@@ -9,10 +9,8 @@ nothing of the language model: a tag is three class ids (shape, colour, size; 0 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -20,7 +18,6 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
-from midstream.pocket.fitting import fit
 from midstream.pocket.render import IMAGE_SIZE, Spot, draw
 from midstream.pocket.world import COLOURS, PLACES, SHAPES, SIZES, Bucket, Scene, sample_scene
 
@@ -30,6 +27,8 @@ WIDTHS: Final = (len(SHAPES) + 1, len(COLOURS) + 1, len(SIZES) + 1)
 MEAN: Final = (0.481, 0.466, 0.467)  # of the pictures, per channel, 0 to 1
 STD: Final = (0.143, 0.134, 0.140)
 BATCH: Final = 96
+UNIT: Final = "pictures"
+"""What a batch holds, as figures call it."""
 _COVERED: Final = 0.06  # share of a patch's area that makes it a thing's patch
 
 
@@ -139,35 +138,10 @@ def tagging_accuracy(model: Tagger, bucket: Bucket = "test", batches: int = 6, s
     return {name: round(torch.cat(parts).float().mean().item(), 4) for name, parts in hits.items()}
 
 
-def train(minutes: float, seed: int, device: torch.device, say: Callable[[str], None]) -> tuple[Tagger, dict[str, Any]]:
-    """Train the encoder for a wall-clock budget (compiling excepted).
-
-    Args:
-        minutes: the budget.
-        seed: of initial weights and pictures.
-        device: where to train.
-        say: receives one line of progress at a time.
-
-    Returns:
-        the tagger (its ``encoder`` is what ships) and figures about the run.
-    """
-    torch.manual_seed(seed)
-    model = Tagger().to(device)
-
-    def loss(pixels: torch.Tensor, patches: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
-        patch_logits, cell_logits = model(pixels)
-        return tag_loss(patch_logits, patches, 0.3) + tag_loss(cell_logits, cells, 0.5)
-
-    figures = fit(
-        model,
-        partial(tagged_batch, "train", seed=seed),
-        loss,
-        lambda: tagging_accuracy(model, "validation", batches=3),
-        minutes=minutes,
-        device=device,
-        say=say,
-    )
-    return model, figures | {"pictures": figures["steps"] * BATCH}
+def loss_of(model: Tagger, pixels: torch.Tensor, patches: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
+    """What a batch costs: tags of patches and of cells."""
+    patch_logits, cell_logits = model(pixels)
+    return tag_loss(patch_logits, patches, 0.3) + tag_loss(cell_logits, cells, 0.5)
 
 
 def save(model: Tagger, folder: Path) -> None:

@@ -1,13 +1,21 @@
-"""The loop that every pocket encoder is pretrained with: a wall-clock budget, warm-up, decay. Knows no modality."""
+"""How every pocket encoder is pretrained: a wall-clock budget, warm-up, decay. Knows no modality.
+
+What differs from one to the next is a *course*, a module with ``Tagger`` (the encoder under heads that are thrown away
+afterwards), ``tagged_batch(bucket, index, seed)``, ``loss_of(tagger, *batch)``, ``tagging_accuracy(tagger, bucket,
+batches)``, ``save(tagger, folder)``, and ``BATCH`` of what ``UNIT`` names.
+"""
 
 from __future__ import annotations
 
 import itertools
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import torch
+from safetensors.torch import load_file
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
@@ -91,3 +99,43 @@ def fit(
             break
     model.eval()
     return {"steps": step, "minutes": round(spent / 60, 1), "loss": round(mean, 4)}
+
+
+def pretrain(
+    course: Any,
+    minutes: float,
+    seed: int,
+    device: torch.device,
+    say: Callable[[str], None],
+    known: Path | None = None,
+    compiled: bool = True,
+) -> tuple[Any, dict[str, Any]]:
+    """Train an encoder from nothing, or further.
+
+    Args:
+        course: see above.
+        minutes: wall-clock budget, compiling excepted.
+        seed: of initial weights and data.
+        device: where to train.
+        say: receives one line of progress at a time.
+        known: folder of an encoder that is trained further, under fresh heads.
+        compiled: as `fit`.
+
+    Returns:
+        the tagger (its ``encoder`` is what ships) and figures about the run.
+    """
+    torch.manual_seed(seed)
+    model = course.Tagger().to(device)
+    if known is not None:
+        model.encoder.load_state_dict(load_file(known / "model.safetensors"))
+    figures = fit(
+        model,
+        partial(course.tagged_batch, "train", seed=seed),
+        partial(course.loss_of, model),
+        lambda: course.tagging_accuracy(model, "validation", batches=3),
+        minutes=minutes,
+        device=device,
+        say=say,
+        compiled=compiled,
+    )
+    return model, figures | {course.UNIT: figures["steps"] * course.BATCH}

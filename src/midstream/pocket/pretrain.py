@@ -1,6 +1,7 @@
 """Trains what ships with pocket: ``python -m midstream.pocket.pretrain lm|encoder|audio|video|molecule|series``.
 
-Owns the command line and the provenance file; the work is in `lm_training` and in each world's `encoder_training`.
+Owns the command line and the provenance file; the work is in `lm_training` and `fitting`, what an encoder learns in
+each world's `encoder_training`.
 
 All are unimodal: the language model reads text only, an encoder sees its own medium and class ids only. Budgets are
 wall-clock minutes, so a faster machine reads more in the same time; on a GPU give fewer. A killed ``lm`` run goes on
@@ -30,7 +31,7 @@ ENCODERS: Final = {
     "molecule": ("midstream.pocket.molecules.encoder_training", 8.0),
     "series": ("midstream.pocket.series.encoder_training", 4.0),
 }
-"""Part -> the module with its ``train``, ``tagging_accuracy`` and ``save``, and its budget in minutes."""
+"""Part -> its course (see `midstream.pocket.fitting`), and its budget in minutes."""
 LM_MINUTES: Final = 29.0
 
 
@@ -46,7 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default: auto)")
     parser.add_argument("--out", type=Path, help="folder to write (default: the shipped one)")
-    parser.add_argument("--known", type=Path, help="lm, video: a second course, of the model in this folder")
+    parser.add_argument("--known", type=Path, help="a second course, of the model in this folder")
     parser.add_argument("--work", type=Path, help="lm only: folder for the resumable state (default: OUT with '.work')")
     return parser
 
@@ -108,13 +109,16 @@ def _train_lm(arguments: argparse.Namespace, device: str) -> None:
 def _train_encoder(arguments: argparse.Namespace, device: str) -> None:
     import torch
 
-    training = import_module(ENCODERS[arguments.part][0])
-    known = {"known": arguments.known} if arguments.known else {}
-    model, figures = training.train(arguments.minutes, arguments.seed, torch.device(device), _say, **known)
+    from midstream.pocket.fitting import pretrain
+
+    course = import_module(ENCODERS[arguments.part][0])
+    model, figures = pretrain(
+        course, arguments.minutes, arguments.seed, torch.device(device), _say, known=arguments.known
+    )
     if arguments.known:
         figures["first_course"] = json.loads((arguments.known / "provenance.json").read_text())
-    metrics = training.tagging_accuracy(model, "test", batches=12)
-    training.save(model, arguments.out)
+    metrics = course.tagging_accuracy(model, "test", batches=12)
+    course.save(model, arguments.out)
     (arguments.out / "provenance.json").write_text(_provenance(arguments, device, figures, {"test": metrics}))
     _say(json.dumps(metrics))
 
@@ -129,9 +133,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.minutes = LM_MINUTES if arguments.part == "lm" else ENCODERS[arguments.part][1]
     if arguments.minutes <= 0:
         sys.stderr.write(f"--minutes must be above 0, not {arguments.minutes:g}\n")
-        return 2
-    if arguments.known and arguments.part not in ("lm", "video"):
-        sys.stderr.write(f"--known is for lm and video, not for {arguments.part}\n")
         return 2
     arguments.out = arguments.out or (lm_path() if arguments.part == "lm" else encoder_path(arguments.part))
     (_train_lm if arguments.part == "lm" else _train_encoder)(arguments, device)

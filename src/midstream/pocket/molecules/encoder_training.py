@@ -10,23 +10,22 @@ tokens masked, to be filled in; the others are whole and are tagged (`midstream.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
-from midstream.pocket.fitting import fit
 from midstream.pocket.molecules import tokenizer
 from midstream.pocket.molecules.tags import ATOM_WIDTHS, IGNORED, WHOLE_WIDTHS, tagged
 from midstream.pocket.molecules.world import sample
 from midstream.pocket.world import Bucket
 
 BATCH: Final = 96
+UNIT: Final = "molecules"
+"""What a batch holds, as figures call it."""
 MASKED: Final = 0.15  # of the tokens of a masked molecule
 _PAD: Final = tokenizer.VOCABULARY.index(tokenizer.PAD)
 _MASK: Final = tokenizer.VOCABULARY.index(tokenizer.MASK)
@@ -97,11 +96,14 @@ def _class_loss(logits: torch.Tensor, wanted: torch.Tensor, widths: tuple[int, .
     return total
 
 
-def loss_of(model: Tagger, batch: Tags) -> torch.Tensor:
-    """Masked modelling, tags of atoms and tags of wholes, together."""
-    words, atoms, whole = model(batch.ids)
-    masked = functional.cross_entropy(words.float().flatten(0, 1), batch.masked.flatten(), ignore_index=IGNORED)
-    return masked + _class_loss(atoms, batch.atoms, ATOM_WIDTHS) + 0.3 * _class_loss(whole, batch.whole, WHOLE_WIDTHS)
+def loss_of(
+    model: Tagger, ids: torch.Tensor, masked: torch.Tensor, atoms: torch.Tensor, whole: torch.Tensor
+) -> torch.Tensor:
+    """What a batch costs: masked modelling, tags of atoms and tags of wholes, together."""
+    words, atom_logits, whole_logits = model(ids)
+    hidden = functional.cross_entropy(words.float().flatten(0, 1), masked.flatten(), ignore_index=IGNORED)
+    tagged = _class_loss(atom_logits, atoms, ATOM_WIDTHS) + 0.3 * _class_loss(whole_logits, whole, WHOLE_WIDTHS)
+    return hidden + tagged
 
 
 @torch.no_grad()
@@ -124,36 +126,6 @@ def tagging_accuracy(model: Tagger, bucket: Bucket = "test", batches: int = 8, s
         hits["weight"].append(facts[:, -2])
         hits["polarity"].append(facts[:, -1])
     return {name: round(torch.cat(parts).float().mean().item(), 4) for name, parts in hits.items()}
-
-
-def train(minutes: float, seed: int, device: torch.device, say: Callable[[str], None]) -> tuple[Tagger, dict[str, Any]]:
-    """Train the encoder for a wall-clock budget (compiling excepted).
-
-    Args:
-        minutes: the budget.
-        seed: of initial weights and molecules.
-        device: where to train.
-        say: receives one line of progress at a time.
-
-    Returns:
-        the tagger (its ``encoder`` is what ships) and figures about the run.
-    """
-    torch.manual_seed(seed)
-    model = Tagger().to(device)
-
-    def loss(ids: torch.Tensor, masked: torch.Tensor, atoms: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
-        return loss_of(model, Tags(ids, masked, atoms, whole))
-
-    figures = fit(
-        model,
-        partial(tagged_batch, "train", seed=seed),
-        loss,
-        lambda: tagging_accuracy(model, "validation", batches=3),
-        minutes=minutes,
-        device=device,
-        say=say,
-    )
-    return model, figures | {"molecules": figures["steps"] * BATCH}
 
 
 def save(model: Tagger, folder: Path) -> None:

@@ -11,10 +11,8 @@ into 4 x 4 x 4 tubelets of two frames and 16x16 pixels; a tubelet's tags are tho
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -22,7 +20,6 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
-from midstream.pocket.fitting import fit
 from midstream.pocket.motion.language import order_of
 from midstream.pocket.motion.paths import FRAMES
 from midstream.pocket.motion.render import draw
@@ -44,6 +41,8 @@ WIDTHS: Final = tuple(len(values) for values in TAGS.values())
 MEAN: Final = (0.489, 0.488, 0.489)  # of the clips, per channel, 0 to 1
 STD: Final = (0.137, 0.131, 0.131)
 BATCH: Final = 64
+UNIT: Final = "clips"
+"""What a batch holds, as figures call it."""
 _COVERED: Final = 0.03  # share of a tubelet's volume that makes it a mover's
 
 
@@ -109,9 +108,11 @@ class Tagger(nn.Module):
         return logits
 
 
-def _loss(logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+def loss_of(model: Tagger, frames: torch.Tensor, tubelets: torch.Tensor) -> torch.Tensor:
+    """What a batch costs: tags of tubelets; those that show no mover count a fifth."""
+    logits = model(frames)
     total = logits.new_zeros(())
-    for part, target in zip(logits.float().split(WIDTHS, -1), wanted.unbind(-1), strict=True):
+    for part, target in zip(logits.float().split(WIDTHS, -1), tubelets.unbind(-1), strict=True):
         each = functional.cross_entropy(part.flatten(0, 1), target.flatten(), reduction="none")
         weight = torch.where(target.flatten() == 0, 0.2, 1.0)
         total = total + (each * weight).sum() / weight.sum()
@@ -132,37 +133,6 @@ def tagging_accuracy(model: Tagger, bucket: Bucket = "test", batches: int = 8, s
             hits[name].append(hit)
         hits["all"].append(right.all(-1))
     return {name: round(torch.cat(parts).float().mean().item(), 4) for name, parts in hits.items()}
-
-
-def train(
-    minutes: float, seed: int, device: torch.device, say: Callable[[str], None], known: Path | None = None
-) -> tuple[Tagger, dict[str, Any]]:
-    """Train the encoder for a wall-clock budget (compiling excepted).
-
-    Args:
-        minutes: the budget.
-        seed: of initial weights and clips.
-        device: where to train.
-        say: receives one line of progress at a time.
-        known: a folder whose encoder is trained further, with a fresh head.
-
-    Returns:
-        the tagger (its ``encoder`` is what ships) and figures about the run.
-    """
-    torch.manual_seed(seed)
-    model = Tagger().to(device)
-    if known is not None:
-        model.encoder.load_state_dict(type(model.encoder).from_pretrained(known).state_dict())
-    figures = fit(
-        model,
-        partial(tagged_batch, "train", seed=seed),
-        lambda frames, tubelets: _loss(model(frames), tubelets),
-        lambda: tagging_accuracy(model, "validation", batches=3),
-        minutes=minutes,
-        device=device,
-        say=say,
-    )
-    return model, figures | {"clips": figures["steps"] * BATCH}
 
 
 def save(model: Tagger, folder: Path) -> None:

@@ -10,17 +10,14 @@ know; the connector learns it from the token's place (its option ``times``).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
-from midstream.pocket.fitting import fit
 from midstream.pocket.series.render import STEPS, render, spans
 from midstream.pocket.series.world import CHANNELS, FAULTS, LEVELS, TRENDS, WAVES, sample
 from midstream.pocket.world import Bucket
@@ -29,6 +26,8 @@ PATCH: Final = 8
 PATCHES: Final = STEPS // PATCH
 WIDTHS: Final = (len(TRENDS), len(WAVES), len(LEVELS), len(FAULTS) + 1)
 BATCH: Final = 64
+UNIT: Final = "recordings"
+"""What a batch holds, as figures call it."""
 
 
 class Tagged(NamedTuple):
@@ -116,34 +115,9 @@ def tagging_accuracy(model: Tagger, bucket: Bucket = "test", batches: int = 8, s
     return {name: round(torch.cat(parts).float().mean().item(), 4) for name, parts in hits.items()}
 
 
-def train(minutes: float, seed: int, device: torch.device, say: Callable[[str], None]) -> tuple[Tagger, dict[str, Any]]:
-    """Train the encoder for a wall-clock budget (compiling excepted).
-
-    Args:
-        minutes: the budget.
-        seed: of initial weights and recordings.
-        device: where to train.
-        say: receives one line of progress at a time.
-
-    Returns:
-        the tagger (its ``encoder`` is what ships) and figures about the run.
-    """
-    torch.manual_seed(seed)
-    model = Tagger().to(device)
-
-    def loss(series: torch.Tensor, lines: torch.Tensor, faults: torch.Tensor) -> torch.Tensor:
-        return tag_loss(model(series), Tagged(series, lines, faults))
-
-    figures = fit(
-        model,
-        partial(tagged_batch, "train", seed=seed),
-        loss,
-        lambda: tagging_accuracy(model, "validation", batches=3),
-        minutes=minutes,
-        device=device,
-        say=say,
-    )
-    return model, figures | {"recordings": figures["steps"] * BATCH}
+def loss_of(model: Tagger, series: torch.Tensor, lines: torch.Tensor, faults: torch.Tensor) -> torch.Tensor:
+    """What a batch costs."""
+    return tag_loss(model(series), Tagged(series, lines, faults))
 
 
 def save(model: Tagger, folder: Path) -> None:

@@ -9,8 +9,7 @@ Knows nothing of the language model. A tag is three class ids (shape, colour, si
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -20,7 +19,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 from midstream.pocket.encoder_training import WIDTHS, ids_of, tag_loss
-from midstream.pocket.fitting import fit
 from midstream.pocket.sounds.render import RATE, Floats, Note, play
 from midstream.pocket.world import PLACES, Bucket, Scene, sample_scene
 
@@ -33,6 +31,8 @@ PITCHES: Final = MELS // PATCH
 MEAN: Final = -7.43  # of the log-mel spectrograms
 STD: Final = 1.85  # half their standard deviation: the extractor divides by twice this
 BATCH: Final = 96
+UNIT: Final = "sounds"
+"""What a batch holds, as figures call it."""
 _HOP: Final = 160
 _COVERED: Final = 0.25  # share of a patch's time that makes it a thing's patch
 
@@ -160,36 +160,11 @@ def tagging_accuracy(model: Tagger, bucket: Bucket = "test", batches: int = 6, s
     return {name: round(torch.cat(parts).float().mean().item(), 4) for name, parts in hits.items()}
 
 
-def train(minutes: float, seed: int, device: torch.device, say: Callable[[str], None]) -> tuple[Tagger, dict[str, Any]]:
-    """Train the encoder for a wall-clock budget (compiling excepted).
-
-    Args:
-        minutes: the budget.
-        seed: of initial weights and sounds.
-        device: where to train.
-        say: receives one line of progress at a time.
-
-    Returns:
-        the tagger (its ``encoder`` is what ships) and figures about the run.
-    """
-    torch.manual_seed(seed)
-    model = Tagger().to(device)
-
-    def loss(spectra: torch.Tensor, times: torch.Tensor, slots: torch.Tensor) -> torch.Tensor:
-        patch_logits, slot_logits = model(spectra)
-        wanted = times[:, None].expand(-1, PITCHES, -1, -1)
-        return tag_loss(patch_logits.flatten(1, 2), wanted.flatten(1, 2), 0.3) + tag_loss(slot_logits, slots, 0.5)
-
-    figures = fit(
-        model,
-        partial(tagged_batch, "train", seed=seed),
-        loss,
-        lambda: tagging_accuracy(model, "validation", batches=3),
-        minutes=minutes,
-        device=device,
-        say=say,
-    )
-    return model, figures | {"sounds": figures["steps"] * BATCH}
+def loss_of(model: Tagger, spectra: torch.Tensor, times: torch.Tensor, slots: torch.Tensor) -> torch.Tensor:
+    """What a batch costs: tags of time patches, the same for each pitch, and of slots."""
+    patch_logits, slot_logits = model(spectra)
+    wanted = times[:, None].expand(-1, PITCHES, -1, -1)
+    return tag_loss(patch_logits.flatten(1, 2), wanted.flatten(1, 2), 0.3) + tag_loss(slot_logits, slots, 0.5)
 
 
 def save(model: Tagger, folder: Path) -> None:
