@@ -10,7 +10,7 @@ from transformers import AutoFeatureExtractor
 
 from midstream import media
 from midstream.errors import InputError
-from midstream.preparing.preparer import Preparer, load_with, notes
+from midstream.preparing.preparer import Preparer, notes
 
 SECONDS = 10.0
 """How long sounds are for an extractor that has no length of its own (wav2vec2, HuBERT)."""
@@ -28,6 +28,7 @@ class AudioPreparer(Preparer):
 
     medium = "audio"
     SETTINGS = ("seconds",)
+    PROCESSOR = (AutoFeatureExtractor, "feature extractor")
 
     @classmethod
     def open(cls, source: str, config: Any, **settings: Any) -> Self:
@@ -42,10 +43,6 @@ class AudioPreparer(Preparer):
             limit = f"at most {most / preparer.rate:g} s" if most else "as long as you like"
             raise InputError(f"prepare.seconds is {seconds}; a sound must be longer than 0 s, and {limit} here")
         return preparer
-
-    @classmethod
-    def _load(cls, source: str) -> Any:
-        return load_with(AutoFeatureExtractor, source, "feature extractor")
 
     @property
     def rate(self) -> int:

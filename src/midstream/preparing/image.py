@@ -6,22 +6,19 @@ from typing import Any, Self
 from transformers import AutoImageProcessor
 
 from midstream import media
-from midstream.preparing.preparer import Preparer, load_with
+from midstream.preparing.preparer import Preparer
 
 
 class ImagePreparer(Preparer):
     """Paths, bytes or PIL pictures to `pixel_values` (N, C, H, W)."""
 
     medium = "image"
+    PROCESSOR = (AutoImageProcessor, "image processor")
 
     @classmethod
     def open(cls, source: str, config: Any, **settings: Any) -> Self:
         """The image processor beside the encoder."""
         return cls(cls._load(source), **settings)
-
-    @classmethod
-    def _load(cls, source: str) -> Any:
-        return load_with(AutoImageProcessor, source, "image processor")
 
     def load(self, item: Any) -> Any:
         """An RGB picture."""

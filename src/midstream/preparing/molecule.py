@@ -6,7 +6,7 @@ from typing import Any, Self
 from transformers import AutoTokenizer
 
 from midstream.errors import InputError
-from midstream.preparing.preparer import Preparer, load_with, notes
+from midstream.preparing.preparer import Preparer, notes
 
 LENGTH = 64
 """Tokens of a molecule, its end marks included, where the user says nothing."""
@@ -20,6 +20,7 @@ class MoleculePreparer(Preparer):
 
     medium = "molecule"
     SETTINGS = ("length",)
+    PROCESSOR = (AutoTokenizer, "tokenizer")
 
     @classmethod
     def open(cls, source: str, config: Any, **settings: Any) -> Self:
@@ -32,10 +33,6 @@ class MoleculePreparer(Preparer):
         if not isinstance(length, int) or not 3 <= length <= longest:
             raise InputError(f"prepare.length is {length}; the encoder {source!r} reads 3 to {longest} tokens")
         return cls(processor, **settings)
-
-    @classmethod
-    def _load(cls, source: str) -> Any:
-        return load_with(AutoTokenizer, source, "tokenizer")
 
     def load(self, item: Any) -> Any:
         """Canonical SMILES."""

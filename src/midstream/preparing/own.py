@@ -33,10 +33,6 @@ class OwnPreparer(Preparer):
         """The class is made again by its name."""
         return cls(_known(settings["encoder"], settings.get("options")), **settings)
 
-    @classmethod
-    def _load(cls, source: str) -> Any:
-        raise NotImplementedError
-
     def save(self, folder: str | Path) -> None:
         """Nothing: the class makes the encoder again."""
 

@@ -25,6 +25,8 @@ class Preparer(ABC):
     medium: ClassVar[str]
     SETTINGS: ClassVar[tuple[str, ...]] = ()
     """Names of the settings that this medium has."""
+    PROCESSOR: ClassVar[tuple[Any, str] | None] = None
+    """The auto class that loads its processors, and what they are called; None where the medium has none."""
 
     def __init__(self, processor: Any, **settings: Any) -> None:
         if unknown := sorted(set(settings) - set(self.SETTINGS)):
@@ -56,9 +58,9 @@ class Preparer(ABC):
         self.processor.save_pretrained(folder)
 
     @classmethod
-    @abstractmethod
     def _load(cls, source: str) -> Any:
         """The processor at `source`."""
+        return None if cls.PROCESSOR is None else load_with(*cls.PROCESSOR, source)
 
     @abstractmethod
     def load(self, item: Any) -> Any:
@@ -78,7 +80,7 @@ class Preparer(ABC):
         return {key: value for key, value in made.items() if isinstance(value, Tensor)}
 
 
-def load_with(auto: Any, source: str, what: str) -> Any:
+def load_with(auto: Any, what: str, source: str) -> Any:
     """`from_pretrained`, with one sentence when it fails."""
     try:
         return auto.from_pretrained(source)

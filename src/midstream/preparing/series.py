@@ -27,10 +27,6 @@ class SeriesPreparer(Preparer):
             raise InputError(f"the encoder {source!r} does not say how long a series it reads; set prepare.length")
         return cls(None, **settings)
 
-    @classmethod
-    def _load(cls, source: str) -> Any:
-        return None
-
     def save(self, folder: str | Path) -> None:
         """Nothing: the settings say it all."""
 

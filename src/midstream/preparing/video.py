@@ -37,7 +37,7 @@ class VideoPreparer(Preparer):
         except (OSError, ValueError, ImportError):  # V-JEPA 2 brings a video processor only, which needs torchvision
             from transformers import AutoVideoProcessor
 
-            return load_with(AutoVideoProcessor, source, "video processor")
+            return load_with(AutoVideoProcessor, "video processor", source)
 
     def load(self, item: Any) -> Any:
         """Frames (F, H, W, 3), uint8."""
