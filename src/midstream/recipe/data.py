@@ -143,7 +143,7 @@ class WebdatasetData(ColumnSettings):
     streaming: bool = True
 
 
-Source: TypeAlias = Annotated[
+Kinds: TypeAlias = (
     PocketData
     | JsonlData
     | LlavaData
@@ -152,9 +152,9 @@ Source: TypeAlias = Annotated[
     | AudioCapsData
     | MsrVttData
     | HubData
-    | WebdatasetData,
-    Field(discriminator="kind"),
-]
+    | WebdatasetData
+)
+Source: TypeAlias = Annotated[Kinds, Field(discriminator="kind")]
 
 
 class MixPart(Settings):
@@ -173,16 +173,4 @@ class MixData(Settings):
     limit: PositiveInt | None = None
 
 
-Data: TypeAlias = Annotated[
-    PocketData
-    | JsonlData
-    | LlavaData
-    | Vqav2Data
-    | CocoCaptionsData
-    | AudioCapsData
-    | MsrVttData
-    | HubData
-    | WebdatasetData
-    | MixData,
-    Field(discriminator="kind"),
-]
+Data: TypeAlias = Annotated[Kinds | MixData, Field(discriminator="kind")]
