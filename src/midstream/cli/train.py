@@ -105,7 +105,13 @@ GIVEN = {
 def _asking(recipe: Any, folder: Path) -> str:
     """A command that asks the trained model about what it senses."""
     senses = {name: part.medium or name for name, part in recipe.modalities.items() if part.encoder != "soft_prompt"}
-    given = [GIVEN.get(medium, f"--media {name}=FILE") for name, medium in senses.items()]
+    kinds = list(senses.values())
+    given = [
+        GIVEN[kind]
+        if kind in GIVEN and (name == kind or (kind not in senses and kinds.count(kind) == 1))
+        else f"--media {name}=FILE"  # two of a kind are told apart by name
+        for name, kind in senses.items()
+    ]
     return f'midstream ask {folder} {" ".join(given)} "..."'
 
 
