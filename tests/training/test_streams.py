@@ -97,26 +97,47 @@ def test_broken_bytes_are_named_by_their_sample(tmp_path: Path) -> None:
         train(told, tmp_path / "model")
 
 
-@pytest.mark.slow
-def test_two_processes_share_a_stream(tmp_path: Path) -> None:
-    told = recipe(tmp_path / "parts", "jsonl", train="x", streaming=True, shuffle=0)
-    words = ["a", "a b c d e f g h i j k l m n o p q r s t u v w x y z"]  # batches of different widths
-    path = tmp_path / "parts" / "data" / "train.jsonl"
+def _two_processes(folder: Path, before: str = "") -> subprocess.CompletedProcess[str]:
+    """Train on a stream whose batches are of different widths; `before` is code that each process runs first."""
+    told = recipe(folder / "parts", "jsonl", train="x", streaming=True, shuffle=0)
+    words = ["a", "a b c d e f g h i j k l m n o p q r s t u v w x y z"]
+    path = folder / "parts" / "data" / "train.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     for number, row in enumerate(rows):
         row["messages"][0]["content"][-1]["text"] = words[number // 2 % 2]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    (tmp_path / "recipe.yaml").write_text(told.to_yaml())
+    (folder / "recipe.yaml").write_text(told.to_yaml())
     code = "from midstream.recipe import load_recipe; from midstream.training import train; import sys; "
     code += "train(load_recipe(sys.argv[1]), sys.argv[2])"
-    (tmp_path / "script.py").write_text(code)
+    (folder / "script.py").write_text(before + code)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    done = subprocess.run(
-        [*launch, str(tmp_path / "script.py"), str(tmp_path / "recipe.yaml"), str(tmp_path / "model")],
+    return subprocess.run(
+        [*launch, str(folder / "script.py"), str(folder / "recipe.yaml"), str(folder / "model")],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=240,
+        check=False,
     )
+
+
+@pytest.mark.slow
+def test_two_processes_share_a_stream(tmp_path: Path) -> None:
+    done = _two_processes(tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     assert weights(tmp_path / "model")
+
+
+DISPATCHING = """
+import midstream.connector_trainer as trainer
+plain = trainer.TrainingArguments
+trainer.TrainingArguments = lambda accelerator_config, **others: plain(**others)
+"""
+"""Leaves it to Accelerate how a stream is shared: the first process reads it and cuts its batches up for all."""
+
+
+@pytest.mark.slow
+def test_the_control_two_processes_cannot_share_dispatched_batches(tmp_path: Path) -> None:
+    done = _two_processes(tmp_path, before=DISPATCHING)
+    assert done.returncode != 0 and "Sizes of tensors must match" in done.stderr, done.stderr[-3000:]
+    assert not (tmp_path / "model").exists()
