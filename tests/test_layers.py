@@ -10,7 +10,9 @@ SOURCE = Path(__file__).parent.parent / "src" / "midstream"
 LAYERS = (
     ("errors", "progress"),
     ("schedule", "media", "provenance", "adapters", "wording", "own"),
-    ("presets", "pictures", "connectors", "encoders", "recipe", "pocket", "testing", "checkpoint", "table_encoder"),
+    ("presets", "pictures", "connectors", "recipe", "pocket", "testing", "checkpoint", "table_encoder"),
+    ("part_names",),
+    ("encoders",),
     ("engine", "preparing"),
     ("configuration", "modality", "reuse"),
     ("generating", "recomputing", "saving"),

@@ -1,12 +1,12 @@
 """From a recipe to a model and its processor. Knows recipes and the library's public parts, nothing of training."""
 
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from midstream.modality import Modality, load_lm
 from midstream.modeling import MidstreamForCausalLM
+from midstream.part_names import settled
 from midstream.presets import preset
 from midstream.processing import MidstreamProcessor
 from midstream.recipe import Recipe
@@ -18,12 +18,12 @@ def build_model(recipe: Recipe) -> MidstreamForCausalLM:
     Raises:
         InputError: a part cannot be loaded, or the parts do not fit.
     """
-    lm_name = _settled(recipe.lm)
+    lm_name = settled(recipe.lm)
     lm = load_lm(lm_name, dtype=getattr(torch, recipe.training.precision))
     modalities: dict[str, Any] = {}
     for name, settings in recipe.modalities.items():
         modalities[name] = Modality(
-            encoder=_settled(settings.encoder),
+            encoder=settled(settings.encoder),
             connector=settings.connector.model_dump(exclude_none=True),
             schedule=preset(settings.schedule.preset, **settings.schedule.model_dump(exclude={"preset"})),
             features=settings.features.model_dump(),
@@ -38,11 +38,6 @@ def build_model(recipe: Recipe) -> MidstreamForCausalLM:
     model.config.lm = lm_name  # the name to load it by; the module itself only knows a path
     model.config.text_config.name_or_path = lm_name
     return model
-
-
-def _settled(name: str) -> str:
-    """A local folder as an absolute path, so that the saved model loads from any working directory; else the name."""
-    return str(Path(name).resolve()) if Path(name).is_dir() else name
 
 
 def build(recipe: Recipe) -> tuple[MidstreamForCausalLM, MidstreamProcessor]:

@@ -10,9 +10,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 
-from midstream import pocket
 from midstream.checkpoint import check_fingerprint, fingerprint
 from midstream.connectors import build_connector
 from midstream.encoders import FeatureSpec, FrozenEncoder, load_encoder
@@ -20,10 +19,10 @@ from midstream.engine.anatomy import Anatomy
 from midstream.engine.placement import Cargo
 from midstream.errors import InputError
 from midstream.own import OwnEncoder
+from midstream.part_names import encoder_source, fresh, is_random, lm_source
 from midstream.preparing import medium_of
 from midstream.schedule import Schedule
 
-POCKET = "pocket"
 SOFT_PROMPT = "soft_prompt"
 
 
@@ -33,8 +32,8 @@ class Modality:
 
     Args:
         encoder: a hub id, a local folder, a loaded Hugging Face model, "pocket" (the small encoder of this medium that
-            ships with Midstream), the name of one's own (`midstream.own`), or "soft_prompt" for learned vectors in
-            front of every text.
+            ships with Midstream), one of these behind "random:" (fresh weights, a control), the name of one's own
+            (`midstream.own`), or "soft_prompt" for learned vectors in front of every text.
         connector: {"kind": "linear" | "mlp" | "resampler" | "soft_prompt", options}; a bare kind is short for that.
         schedule: where its tokens live in the LM.
         features: which encoder layers and tokens are used.
@@ -67,7 +66,7 @@ class Modality:
         if self.encoder == SOFT_PROMPT:
             return LoadedModality(None, build_connector({**settings, "kind": SOFT_PROMPT}, lm_width=lm_width))
         spec = FeatureSpec.make(self.features)
-        encoder = load_encoder(self._source(name), spec, **self.options)
+        encoder = load_encoder(self._source(name), spec, fresh_weights=self._is_random(), **self.options)
         if expected is not None:
             trained_on = str(expected.get("name", "an encoder"))
             check_fingerprint(encoder.model, expected, f"{name} encoder", trained_on, self.encoder_name(encoder))
@@ -84,15 +83,11 @@ class Modality:
         )
 
     def _source(self, name: str) -> Any:
-        if self.encoder != POCKET:
-            return self.encoder
-        folder, shipped = pocket.encoder_path(self.medium or name), pocket.encoder_media()
-        if (self.medium or name) not in shipped:
-            raise InputError(
-                f"no pocket encoder reads {self.medium or name!r}; they read {', '.join(shipped)} (name one as the "
-                f"`medium` of {name}, or choose another encoder)"
-            )
-        return folder
+        named = isinstance(self.encoder, str | Path)
+        return encoder_source(str(self.encoder), self.medium or name, name) if named else self.encoder
+
+    def _is_random(self) -> bool:
+        return isinstance(self.encoder, str | Path) and is_random(self.encoder)
 
     def encoder_name(self, encoder: FrozenEncoder) -> str:
         """How the encoder is called in configs and messages."""
@@ -181,15 +176,32 @@ class LoadedModality(nn.Module):
 
 
 def load_lm(source: str | Path | PreTrainedModel, **options: Any) -> PreTrainedModel:
-    """Load a causal LM from an id, a local folder, a module that is loaded already, or "pocket".
+    """Load a causal LM from an id, a local folder, a module that is loaded already, or the name of a shipped one.
+
+    Args:
+        source: behind "random:", the model that is named, with fresh weights: a control.
+        options: passed on to `from_pretrained`; of fresh weights, `dtype` alone counts.
 
     Raises:
         InputError: it cannot be loaded (only safetensors weights are).
     """
     if isinstance(source, nn.Module):
         return source
-    path = pocket.lm_path() if source == POCKET else source
+    path = lm_source(source)
     try:
-        return AutoModelForCausalLM.from_pretrained(str(path), use_safetensors=True, **options)
+        if not is_random(source):
+            return AutoModelForCausalLM.from_pretrained(path, use_safetensors=True, **options)
+        with fresh():
+            model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(path), dtype=options.get("dtype"))
+        model.generation_config = _replies(path, model)
+        return model
     except (OSError, ValueError) as error:
         raise InputError(f"language model {str(source)!r} cannot be loaded: {str(error).splitlines()[0]}") from None
+
+
+def _replies(path: str, model: PreTrainedModel) -> GenerationConfig:
+    """How a model's replies end; what its config says where it has no generation config."""
+    try:
+        return GenerationConfig.from_pretrained(path)
+    except OSError:
+        return model.generation_config

@@ -13,12 +13,11 @@ import torch
 from torch import Tensor
 from transformers import AutoProcessor, AutoTokenizer, BatchFeature, PreTrainedTokenizerBase
 
-from midstream import pocket
 from midstream.checkpoint import written_whole
 from midstream.configuration import MidstreamConfig, resolve
 from midstream.errors import InputError
-from midstream.modality import POCKET
 from midstream.modeling import IGNORED
+from midstream.part_names import encoder_source, lm_source
 from midstream.preparing import OwnPreparer, medium_of, open_preparer, restore_preparer, wrap
 from midstream.wording import Row as TextRow
 from midstream.wording import Wording, says_something
@@ -48,18 +47,17 @@ class MidstreamProcessor:
                 or a setting of `prepare` does not fit.
         """
         config = model.config
-        lm = pocket.lm_path() if config.lm == POCKET else config.lm
-        tokenizer = tokenizer or _load(AutoTokenizer, str(lm), "tokenizer")
+        tokenizer = tokenizer or _load(AutoTokenizer, lm_source(config.lm), "tokenizer")
         processors = {}
         for name, part in (config.modalities or {}).items():
             encoder = model.modalities[name].encoder
             if encoder is not None:
                 medium = part.get("medium") or medium_of(name, encoder.model)  # older configs do not say
-                source = pocket.encoder_path(medium) if part["encoder"] == POCKET else part["encoder"]
+                source = encoder_source(part["encoder"], medium, name)
                 settings = part.get("prepare", {})
                 if medium == OwnPreparer.medium:
                     settings = {"options": part.get("options", {})}
-                processors[name] = open_preparer(medium, str(source), encoder.model, settings)
+                processors[name] = open_preparer(medium, source, encoder.model, settings)
         return cls(tokenizer, processors)
 
     def save_pretrained(self, folder: str | Path) -> None:

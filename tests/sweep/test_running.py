@@ -44,7 +44,7 @@ def grid_file(folder: Path, **changes: Any) -> Path:
 
 def run(grid: Path, *overrides: str, **options: Any) -> running.Outcome:
     settings = load_grid(grid, list(overrides))
-    return running.run(settings, cells_of(settings), grid.parent / "results" / "tiny", **options)
+    return running.run([settings], cells_of(settings), grid.parent / "results" / "tiny", **options)
 
 
 def sweep(grid: Path, *arguments: str) -> Result:
@@ -139,7 +139,7 @@ def deadly(recipe, out, **options):
     return train(recipe, out, **options, callbacks=[Kill()] if "layer=3" in str(out) else [])
 running.train = deadly
 grid = load_grid(sys.argv[1])
-running.run(grid, cells_of(grid), Path(sys.argv[2]))
+running.run([grid], cells_of(grid), Path(sys.argv[2]))
 """
 
 

@@ -14,9 +14,13 @@ COLOURS = {"done": "green", "failed": "red", "training": "cyan", "evaluating": "
 
 
 def sweep(
-    grid: Annotated[str, typer.Argument(help="A shipped grid's name, or a YAML file.", metavar="GRID")],
+    grids: Annotated[
+        list[str],
+        typer.Argument(help="Shipped grids' names, or YAML files; several share one table.", metavar="GRID..."),
+    ],
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the cells; the table lies beside it.", show_default="results/GRID")
+        Path | None,
+        typer.Option(help="Folder of the cells; the table lies beside it.", show_default="results/GRID"),
     ] = None,
     overrides: Annotated[
         list[str] | None,
@@ -46,6 +50,8 @@ def sweep(
 
       midstream sweep my_grid.yaml --out results/mine --dry-run
 
+      midstream sweep depth methods --out results/mine
+
       accelerate launch --num_processes 4 -m midstream sweep methods
     """
     from midstream.sweep.processes import stand_alone
@@ -53,15 +59,15 @@ def sweep(
     share = stand_alone()  # before anything touches a device
     with told(as_json, debug):
         load_plugins(plugins)
-        from midstream.sweep.cells import cells_of, chosen
+        from midstream.sweep.cells import chosen, joined
         from midstream.sweep.grid import load_grid
 
-        settings = load_grid(grid, overrides)
-        cells = chosen(cells_of(settings), only)
+        settings = [load_grid(grid, overrides) for grid in grids]
+        cells = chosen(joined(settings), only)
         if dry_run:
             _list(settings, cells, as_json)
             return
-        folder = out or Path("results") / settings.name
+        folder = out or Path("results") / settings[0].name
         quiet_bars()
         from midstream.sweep.running import run
 
@@ -82,14 +88,18 @@ def sweep(
             show(f"try: midstream report {outcome.table}")
 
 
-def _list(grid: Any, cells: list[Any], as_json: bool) -> None:
+def _list(grids: list[Any], cells: list[Any], as_json: bool) -> None:
     if as_json:
-        emit({"grid": grid.name, "cells": [{"cell": cell.name, **cell.settings} for cell in cells]})
+        emit({"grids": [grid.name for grid in grids], "cells": [{"cell": c.name, **c.settings} for c in cells]})
         return
     for cell in cells:
         show(f"{cell.name}  {cell.recipe.training.steps} steps")
-    controls = " and all controls" if grid.evaluate.controls else ""
-    show(f"{len(cells)} cells; each: {grid.evaluate.n} questions of {', '.join(grid.evaluate.splits)}{controls}")
+    for grid in grids:
+        wanted, count = grid.evaluate, sum(cell.grid == grid.name for cell in cells)
+        controls = f" and all controls of {', '.join(filter(wanted.controlled, wanted.splits))}"
+        controls = controls if any(map(wanted.controlled, wanted.splits)) else ""
+        asked = f"{wanted.n} questions of {', '.join(wanted.splits)}{controls}"
+        show(f"{count} cells of {grid.name}; each: {asked}")
 
 
 class Drawing:

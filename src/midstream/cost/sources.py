@@ -20,12 +20,12 @@ from midstream.configuration import load_config
 from midstream.encoders import FeatureSpec
 from midstream.errors import InputError
 from midstream.own import is_known
+from midstream.part_names import bare, encoder_source, lm_source
 from midstream.presets import preset
 from midstream.recipe import Recipe, load_recipe, shipped_names
 from midstream.schedule import Schedule
 
 KNOWN = Path(__file__).parent / "known.json"
-POCKET = "pocket"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +67,9 @@ def find_config(name: str, kind: str, medium: str = "image") -> PreTrainedConfig
     Raises:
         InputError: nothing of that name is known, lies here, or can be had from the hub.
     """
-    if name == POCKET:
-        return AutoConfig.from_pretrained(pocket.lm_path() if kind == "lm" else pocket.encoder_path(medium))
+    name = bare(name)  # fresh weights cost as much as trained ones
+    if name in pocket.lm_names():
+        return AutoConfig.from_pretrained(lm_source(name) if kind == "lm" else encoder_source(name, medium))
     if (known := _known(kind).get(name)) is not None:
         return AutoConfig.for_model(**known)
     path = Path(name)

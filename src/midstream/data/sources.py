@@ -69,7 +69,8 @@ def _pocket(data: "settings.PocketData", split: str, count: int | None) -> Rows:
     if split == "train":
         scenes, questions, describe = count or data.scenes, data.questions, data.describe
     else:
-        scenes, questions, describe = count or 500, 1, False  # one question per picture: n pictures, n answers
+        described = data.asked == "descriptions"
+        scenes, questions, describe = count or 500, int(not described), described  # n scenes, n answers
 
     def row(index: int) -> Row:
         return example(name, index, data.seed, questions_per_scene=questions, include_describe=describe)

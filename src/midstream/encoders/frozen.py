@@ -9,12 +9,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModel, PreTrainedModel
+from transformers import AutoConfig, AutoModel, PreTrainedModel
 
 from midstream.encoders import layouts
 from midstream.encoders.spec import FeatureSpec
 from midstream.errors import InputError
 from midstream.own import OwnEncoder, make_own
+from midstream.part_names import fresh
 
 
 class FrozenEncoder(nn.Module):
@@ -83,7 +84,15 @@ class FrozenEncoder(nn.Module):
             key: value.to(self.model.dtype) if value.is_floating_point() else value for key, value in media.items()
         }
         media, frames = layouts.fold_frames(media, self.model.config)
-        return layouts.unfold_frames(torch.stack(self._levels(media), dim=1), frames)
+        features_NVPE = self._pooled(layouts.unfold_frames(torch.stack(self._levels(media), dim=1), frames))
+        return _noise_for(features_NVPE) if self.features.noise else features_NVPE
+
+    def _pooled(self, features_NVPE: Tensor) -> Tensor:
+        """The mean of each `features.pool` features that follow one another."""
+        pool, count = self.features.pool, features_NVPE.shape[2]
+        if count % pool:
+            raise InputError(f"features.pool is {pool}, but {count} features do not divide into groups of as many")
+        return features_NVPE.unflatten(2, (-1, pool)).mean(3) if pool > 1 else features_NVPE
 
     def _own(self, media: Mapping[str, Tensor]) -> Tensor:
         features = self.model(**media)
@@ -136,12 +145,28 @@ class FrozenEncoder(nn.Module):
         return level_NSE[:, :1]
 
 
+def _noise_for(features_NVPE: Tensor) -> Tensor:
+    """Gaussian noise of the features' shape; the same for the same item, as features are."""
+    if features_NVPE.is_meta:
+        return features_NVPE
+    made = []
+    for item in features_NVPE:
+        seed = int(item.double().sum().mul(1e3).round().item()) % 2**31
+        generator = torch.Generator().manual_seed(seed)
+        made.append(torch.randn(item.shape, generator=generator).to(item))
+    return torch.stack(made)
+
+
 def load_encoder(
-    source: str | Path | PreTrainedModel | OwnEncoder, features: FeatureSpec, **options: Any
+    source: str | Path | PreTrainedModel | OwnEncoder,
+    features: FeatureSpec,
+    fresh_weights: bool = False,
+    **options: Any,
 ) -> FrozenEncoder:
     """Load and freeze an encoder from an id, a local folder, the name of one's own, or a module that is loaded already.
 
     Args:
+        fresh_weights: of the architecture and sizes only; the weights are drawn anew (a control).
         options: passed on to `from_pretrained`, or to the constructor of one's own.
 
     Raises:
@@ -152,6 +177,9 @@ def load_encoder(
     if (own := make_own(str(source), options)) is not None:
         return FrozenEncoder(own, features)
     try:
+        if fresh_weights:
+            with fresh():
+                return FrozenEncoder(AutoModel.from_config(AutoConfig.from_pretrained(str(source))), features)
         model = AutoModel.from_pretrained(str(source), use_safetensors=True, **options)
     except (OSError, ValueError) as error:
         hint = "" if "/" in str(source) else "; one of your own is made known with --plugin FILE.py (midstream.own)"

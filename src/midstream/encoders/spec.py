@@ -16,16 +16,23 @@ class FeatureSpec:
         tokens: "patches", "cls" (the one leading token) or "all".
         norm: apply the encoder's final norm to every level, as eP-ALM does. Without it, level -1 is still the
             encoder's own `last_hidden_state`, norm included where it has one.
+        pool: each `pool` features that follow one another are averaged into one (in reading order; for a picture,
+            neighbours in a row): average pooling, the plainest way to fewer tokens.
+        noise: Gaussian noise of their shape instead of them, which tells nothing of the medium: a control.
     """
 
     layers: tuple[int, ...] = (-1,)
     tokens: str = "patches"
     norm: bool = False
+    pool: int = 1
+    noise: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", tuple(self.layers))
         if self.tokens not in ("patches", "cls", "all"):
             raise InputError(f"features.tokens is {self.tokens!r}; choose patches, cls or all")
+        if self.pool < 1:
+            raise InputError(f"features.pool is {self.pool}; it must be at least 1")
         if not self.layers:
             raise InputError("features.layers is empty; name at least one encoder layer, for example [-1]")
 

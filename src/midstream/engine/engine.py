@@ -78,7 +78,7 @@ class Engine:
         self.witness = Witness(self.anatomy, self.groups[0])
         self.traced: Call | None = None
         self._handles: list[Any] = []
-        self._attach()
+        self.attach()
 
     def _groups(self, *states: str) -> tuple[Group, ...]:
         """For each layer, the modalities that are in one of `states` there."""
@@ -99,7 +99,8 @@ class Engine:
         """Whether the layer is lent a cache of the engine's own, even in training."""
         return self.active[layer] != self.seen[layer] or layer in self.asks
 
-    def _attach(self) -> None:
+    def attach(self) -> None:
+        """Hang the hooks into the LM; what `detach` took away comes back."""
         for index, layer in enumerate(self.anatomy.layers):
             self._handles.append(layer.register_forward_pre_hook(LayerHook(self, index), with_kwargs=True))
             if self.active[index] != self.groups[index]:

@@ -15,16 +15,26 @@ from midstream.pocket.rows import Row, Split
 from midstream.pocket.world import Scene, Thing, make_scene
 
 __all__ = [
-    "Row", "Scene", "Split", "Thing", "described", "encoder_media", "encoder_path", "example", "examples", "lm_path",
-    "make_scene", "model_names", "model_path", "render", "scene_of",
+    "Row", "Scene", "Split", "Thing", "described", "encoder_media", "encoder_path", "example", "examples", "lm_name",
+    "lm_names", "lm_path", "make_scene", "model_names", "model_path", "render", "scene_of",
 ]  # fmt: skip
 
 _WEIGHTS = Path(__file__).parent / "weights"
 
 
-def lm_path() -> Path:
-    """Folder of the shipped causal language model and its tokenizer."""
-    return _WEIGHTS / "lm"
+def lm_path(name: str = "pocket") -> Path:
+    """Folder of a shipped causal language model and its tokenizer: `pocket`, or one of its relatives (`lm_names`)."""
+    return _WEIGHTS / name.replace("pocket", "lm", 1)
+
+
+def lm_name(folder: str) -> str:
+    """What the language model in a folder of this name is called."""
+    return folder.replace("lm", "pocket", 1)
+
+
+def lm_names() -> list[str]:
+    """The shipped language models, `pocket` first."""
+    return sorted(lm_name(path.parent.name) for path in _WEIGHTS.glob("lm*/config.json"))
 
 
 def encoder_path(medium: str = "image") -> Path:
@@ -34,8 +44,8 @@ def encoder_path(medium: str = "image") -> Path:
 
 def encoder_media() -> list[str]:
     """The media that shipped encoders read, `image` first."""
-    others = {path.parent.name for path in _WEIGHTS.glob("*/config.json")} - {"encoder", "lm"}
-    return ["image", *sorted(name for name in others if not name.startswith("model"))]
+    others = {path.parent.name for path in _WEIGHTS.glob("*/config.json")} - {"encoder"}
+    return ["image", *sorted(name for name in others if not name.startswith(("model", "lm")))]
 
 
 def model_path(name: str = "pocket") -> Path:

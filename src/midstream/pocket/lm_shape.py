@@ -22,7 +22,7 @@ LOOKS_BACK: Final = ((1, 2, 3, 4), (1, 2, 4, 6), (1, 3, 5, 7))
 
 def build_model(tokenizer: Any) -> Any:
     """An untrained 8-layer, 128-wide Llama for the tokenizer; its replies end at a newline."""
-    from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
+    from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(
         vocab_size=len(tokenizer),
@@ -44,12 +44,19 @@ def build_model(tokenizer: Any) -> Any:
         for head, distance in enumerate(distances):
             look_back(layer.self_attn, head, distance)
     model.set_attn_implementation("eager")  # on CPU its compiled backward is 4x faster than SDPA's (measured)
-    model.generation_config = GenerationConfig(
+    model.generation_config = generation_config(tokenizer)
+    return model
+
+
+def generation_config(tokenizer: Any) -> Any:
+    """Replies end at a newline."""
+    from transformers import GenerationConfig
+
+    return GenerationConfig(
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=[tokenizer.encode("\n")[0], tokenizer.eos_token_id],
         pad_token_id=tokenizer.pad_token_id,
     )
-    return model
 
 
 @torch.no_grad()

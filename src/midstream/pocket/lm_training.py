@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 import torch
 from torch.nn import functional
@@ -23,7 +23,8 @@ from torch.utils.data import DataLoader, IterableDataset
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from midstream.pocket import lm_evaluation, prose
-from midstream.pocket.corpus import Corpus, tokenizer_texts
+from midstream.pocket.corpus import STAGES, Corpus, tokenizer_texts
+from midstream.pocket.lm_others import POSITION_PACE, deepened, opt
 from midstream.pocket.lm_shape import build_model
 from midstream.pocket.muon import BatchedMuon
 from midstream.pocket.tokenizer import train_tokenizer
@@ -35,6 +36,9 @@ WARM_UP_STEPS: Final = 100
 DECAY_FROM: Final = 0.35
 MUON_LR: Final = 3e-3
 ADAM_LR: Final = 3e-3
+DEEPER: Final = 12
+"""Layers of the deeper model."""
+Course: TypeAlias = Literal["pocket", "opt", "deeper"]
 GENTLE: Final = 0.6
 """Learning rates of the second course, as a share of the first one's: what is known is not to be unlearnt."""
 
@@ -67,9 +71,12 @@ class _Rows(IterableDataset[tuple[torch.Tensor, torch.Tensor]]):
 
 def _optimisers(model: Any, gentle: float) -> list[torch.optim.Optimizer]:
     matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
-    others = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
+    apart = {name: p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name}
+    places = [p for name, p in apart.items() if "embed_positions" in name]
+    others = [p for name, p in apart.items() if "embed_positions" not in name]
     muon = BatchedMuon(matrices, lr=MUON_LR)
-    adam = torch.optim.AdamW(others, lr=ADAM_LR, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
+    groups: list[dict[str, Any]] = [{"params": others}, {"params": places, "lr": POSITION_PACE * ADAM_LR}]
+    adam = torch.optim.AdamW(groups[: 1 + bool(places)], lr=ADAM_LR, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
     for optimiser in (muon, adam):
         for group in optimiser.param_groups:
             group["peak"] = group["lr"] * gentle
@@ -87,22 +94,17 @@ def _set_rate(optimisers: list[torch.optim.Optimizer], step: int, progress: floa
 def weighted_loss(model: Any, device: torch.device) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
     """A compiled function of (ids ``[B, T+1]``, weights ``[B, T+1]``) to the weighted mean cross entropy.
 
-    Documents that share a row do not see one another. Walks the model's own layers with one mask and one set of rotary
-    angles made beforehand: left to the model's ``forward``, the compiler works both out again in every layer, for half
-    of the step.
+    Documents that share a row do not see one another. Walks the model's own layers with one mask made beforehand: left
+    to the model's ``forward``, the compiler works it out again in every layer, for half of the step.
     """
-    body, eos = model.model, model.config.eos_token_id
-    positions = torch.arange(ROW_TOKENS - 1, device=device)[None]
+    eos, read = model.config.eos_token_id, states(model, device)
     past_TT = torch.ones((ROW_TOKENS - 1, ROW_TOKENS - 1), dtype=torch.bool, device=device).tril()
-    with torch.no_grad():
-        angles = tuple(part.bfloat16() for part in body.rotary_emb(torch.zeros(1, device=device), positions))
 
-    def loss(ids_BT: torch.Tensor, weights_BT: torch.Tensor, mask_B1TT: torch.Tensor) -> torch.Tensor:
+    def loss(
+        ids_BT: torch.Tensor, weights_BT: torch.Tensor, mask_B1TT: torch.Tensor, positions_BT: torch.Tensor
+    ) -> torch.Tensor:
         with torch.autocast(device.type, dtype=torch.bfloat16):
-            hidden_BTD = body.embed_tokens(ids_BT[:, :-1])
-            for layer in body.layers:
-                hidden_BTD = layer(hidden_BTD, attention_mask=mask_B1TT, position_embeddings=angles)
-            logits_BTV = model.lm_head(body.norm(hidden_BTD))
+            logits_BTV = model.lm_head(read(ids_BT[:, :-1], mask_B1TT, positions_BT))
         each = functional.cross_entropy(logits_BTV.float().flatten(0, 1), ids_BT[:, 1:].flatten(), reduction="none")
         weights = weights_BT[:, 1:].flatten()
         return (each * weights).sum() / weights.sum()
@@ -116,9 +118,44 @@ def weighted_loss(model: Any, device: torch.device) -> Callable[[torch.Tensor, t
         mask_BTT = torch.zeros(same_BTT.shape, dtype=torch.bfloat16, device=device).masked_fill_(
             ~(same_BTT & past_TT), float("-inf")
         )
-        return compiled(ids_BT, weights_BT, mask_BTT[:, None])
+        return compiled(ids_BT, weights_BT, mask_BTT[:, None], _somewhere(model, ids_BT))
 
     return masked
+
+
+def states(model: Any, device: torch.device) -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]:
+    """A function of ids, mask and positions to the last hidden states, walking the model's own layers."""
+    if model.config.model_type == "opt":
+        decoder = model.model.decoder
+
+        def walk(ids_BT: torch.Tensor, mask_B1TT: torch.Tensor, positions_BT: torch.Tensor) -> torch.Tensor:
+            hidden_BTD = decoder.embed_tokens(ids_BT) + decoder.embed_positions(ids_BT, position_ids=positions_BT)
+            for layer in decoder.layers:
+                hidden_BTD = layer(hidden_BTD, attention_mask=mask_B1TT)
+            return decoder.final_layer_norm(hidden_BTD)
+
+        return walk
+    body = model.model
+    with torch.no_grad():
+        row = torch.arange(ROW_TOKENS - 1, device=device)[None]
+        angles = tuple(part.bfloat16() for part in body.rotary_emb(torch.zeros(1, device=device), row))
+
+    def walk_turned(ids_BT: torch.Tensor, mask_B1TT: torch.Tensor, positions_BT: torch.Tensor) -> torch.Tensor:
+        hidden_BTD = body.embed_tokens(ids_BT)
+        for layer in body.layers:
+            hidden_BTD = layer(hidden_BTD, attention_mask=mask_B1TT, position_embeddings=angles)
+        return body.norm(hidden_BTD)
+
+    return walk_turned
+
+
+def _somewhere(model: Any, ids_BT: torch.Tensor) -> torch.Tensor:
+    """Positions of each row. Learned ones begin at a random place, so that all there are get learnt; turned ones look
+    at distances only, and always count from 0."""
+    rows, columns = ids_BT.shape[0], ids_BT.shape[1] - 1
+    spare = model.config.max_position_embeddings - columns if model.config.model_type == "opt" else 1
+    first = torch.randint(spare, (rows, 1), device=ids_BT.device)
+    return first + torch.arange(columns, device=ids_BT.device)
 
 
 def _save(folder: Path, model: Any, optimisers: list[torch.optim.Optimizer], step: int, spent: float) -> None:
@@ -133,15 +170,21 @@ def _save(folder: Path, model: Any, optimisers: list[torch.optim.Optimizer], ste
     (folder / "state.tmp").replace(folder / "state.pt")
 
 
-def _begin(work: Path, known: Path | None, paragraphs: list[str], seed: int) -> tuple[Any, Any]:
+def _begin(work: Path, course: Course, known: Path | None, paragraphs: list[str], seed: int) -> tuple[Any, Any]:
     """Model and tokenizer at the start of a run, or of its resumption: a resumed model keeps the words it knows."""
     if (work / "state.pt").exists():
-        tokenizer = PreTrainedTokenizerFast.from_pretrained(work / "latest")
-        return build_model(tokenizer), tokenizer
+        latest = work / "latest"
+        model = AutoModelForCausalLM.from_pretrained(latest, attn_implementation="eager")
+        return model, PreTrainedTokenizerFast.from_pretrained(latest)
     if known is None:
         tokenizer = train_tokenizer(tokenizer_texts(paragraphs, seed))
         return build_model(tokenizer), tokenizer
-    tokenizer, pieces = widened_tokenizer(PreTrainedTokenizerFast.from_pretrained(known), new_words())
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(known)
+    if course == "opt":
+        return opt(tokenizer), tokenizer
+    if course == "deeper":
+        return deepened(AutoModelForCausalLM.from_pretrained(known), DEEPER), tokenizer
+    tokenizer, pieces = widened_tokenizer(tokenizer, new_words())
     model = widened_model(AutoModelForCausalLM.from_pretrained(known, attn_implementation="eager"), pieces)
     return model, tokenizer
 
@@ -154,6 +197,7 @@ def train(
     say: Callable[[str], None],
     check_every: float = 300.0,
     known: Path | None = None,
+    course: Course = "pocket",
 ) -> tuple[Any, Any, dict[str, Any]]:
     """Train, or go on training, the language model.
 
@@ -165,16 +209,18 @@ def train(
         say: receives one line of progress at a time.
         check_every: seconds between validations, each followed by a save.
         known: folder of a model that goes on to the second course (`widening`); without it the first one begins.
+        course: "opt" begins a model of OPT's shape with the tokenizer of `known`, "deeper" goes on with `known` made
+            deeper; both read of pictures only, "deeper" what the first course ends with.
 
     Returns:
         the model, the tokenizer and figures about the run (steps, tokens, minutes, loss).
     """
     torch.manual_seed(seed)
     paragraphs = prose.paragraphs()
-    model, tokenizer = _begin(work, known, paragraphs, seed)
+    model, tokenizer = _begin(work, course, known, paragraphs, seed)
     model = model.to(device)
-    optimisers = _optimisers(model, GENTLE if known else 1.0)
-    budget, step = Budget(60 * minutes), 0
+    optimisers = _optimisers(model, GENTLE if known and course != "opt" else 1.0)
+    budget, step, skipped = Budget(60 * minutes), 0, STAGES[-1].first if course == "deeper" else 0
     if (work / "state.pt").exists():
         state = torch.load(work / "state.pt", map_location=device, weights_only=True)
         model.load_state_dict(state["model"])
@@ -182,10 +228,11 @@ def train(
             optimiser.load_state_dict(saved)
         step, budget.spent = state["step"], state["spent"]
         say(f"resuming at step {step}, {budget.spent / 60:.1f} min spent")
-    corpus = (WideCorpus if known else Corpus)(tokenizer, paragraphs, ROW_TOKENS, seed)
-    loader = DataLoader(_Rows(corpus, step), batch_size=None, num_workers=1, prefetch_factor=16)
+    wide = known is not None and course == "pocket"
+    corpus = (WideCorpus if wide else Corpus)(tokenizer, paragraphs, ROW_TOKENS, seed)
+    loader = DataLoader(_Rows(corpus, skipped + step), batch_size=None, num_workers=1, prefetch_factor=16)
     loss_of = weighted_loss(model, device)
-    worlds = ["", *(world.package for world in WORLDS)] if known else [""]
+    worlds = ["", *(world.package for world in WORLDS)] if wide else [""]
     validation = {
         name: lm_evaluation.described_scenes("validation", 192 // len(worlds), 10, world=name) for name in worlds
     }

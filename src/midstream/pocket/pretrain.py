@@ -1,4 +1,4 @@
-"""Trains what ships with pocket: ``python -m midstream.pocket.pretrain lm|encoder|audio|video|molecule|series``.
+"""Trains what ships with pocket: ``python -m midstream.pocket.pretrain lm|lm-opt|lm-deep|encoder|audio|...``.
 
 Owns the command line and the provenance file; the work is in `lm_training` and `fitting`, what an encoder learns in
 each world's `encoder_training`.
@@ -22,7 +22,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from midstream.pocket import encoder_path, lm_path
+from midstream.pocket import encoder_path, lm_name, lm_path
 
 ENCODERS: Final = {
     "encoder": ("midstream.pocket.encoder_training", 14.0),
@@ -32,7 +32,12 @@ ENCODERS: Final = {
     "series": ("midstream.pocket.series.encoder_training", 4.0),
 }
 """Part -> its course (see `midstream.pocket.fitting`), and its budget in minutes."""
-LM_MINUTES: Final = 29.0
+LMS: Final[dict[str, tuple[Any, float]]] = {
+    "lm": ("pocket", 29.0),
+    "lm-opt": ("opt", 24.0),
+    "lm-deep": ("deeper", 12.0),
+}
+"""Part -> its course (see `midstream.pocket.lm_training`), and its budget in minutes."""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -41,14 +46,17 @@ def _parser() -> argparse.ArgumentParser:
         description="Train the pocket language model or a pocket encoder (`encoder` reads pictures) from nothing.",
         epilog="examples:  ... pretrain lm --minutes 29    ... pretrain encoder --minutes 14 --out my/encoder",
     )
-    parser.add_argument("part", choices=("lm", *ENCODERS))
-    budgets = ", ".join(f"{minutes:g} for {part}" for part, (_, minutes) in ENCODERS.items())
-    parser.add_argument("--minutes", type=float, help=f"wall-clock budget (default: {LM_MINUTES:g} for lm, {budgets})")
+    parser.add_argument("part", choices=(*LMS, *ENCODERS))
+    budgets = {name: minutes for parts in (LMS, ENCODERS) for name, (_, minutes) in parts.items()}
+    told = ", ".join(f"{minutes:g} for {part}" for part, minutes in budgets.items())
+    parser.add_argument("--minutes", type=float, help=f"wall-clock budget (default: {told})")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default: auto)")
     parser.add_argument("--out", type=Path, help="folder to write (default: the shipped one)")
     parser.add_argument("--known", type=Path, help="a second course, of the model in this folder")
-    parser.add_argument("--work", type=Path, help="lm only: folder for the resumable state (default: OUT with '.work')")
+    parser.add_argument(
+        "--work", type=Path, help="language models only: folder for the resumable state (default: OUT with '.work')"
+    )
     return parser
 
 
@@ -61,7 +69,8 @@ def _machine(device: str) -> str:
 
 
 def _provenance(arguments: argparse.Namespace, device: str, figures: dict[str, Any], metrics: dict[str, Any]) -> str:
-    part = f"{arguments.part} --known FIRST_COURSE" if arguments.known else arguments.part
+    second = arguments.known and arguments.known != lm_path()
+    part = f"{arguments.part} --known FIRST_COURSE" if second else arguments.part
     command = f"python -m midstream.pocket.pretrain {part} --minutes {arguments.minutes:g} --seed {arguments.seed}"
     packages = ("torch", "transformers", "tokenizers", "numpy", "pillow")
     record = {
@@ -87,21 +96,25 @@ def _train_lm(arguments: argparse.Namespace, device: str) -> None:
     from midstream.pocket import lm_evaluation, lm_training
     from midstream.pocket.widening import WORLDS
 
+    course = LMS[arguments.part][0]
+    if course != "pocket" and arguments.known is None:
+        arguments.known = lm_path()
+    wide = arguments.known is not None and course == "pocket"
     work = arguments.work or arguments.out.with_name(arguments.out.name + ".work")
     model, tokenizer, figures = lm_training.train(
-        arguments.minutes, arguments.seed, torch.device(device), work, _say, known=arguments.known
+        arguments.minutes, arguments.seed, torch.device(device), work, _say, known=arguments.known, course=course
     )
     _say("measuring with greedy generation on described test scenes")
     model.set_attn_implementation("sdpa")
     measured: dict[str, Any] = {"split": "test", "scenes": 300, "questions": 2700, "described_exact_match": {}}
-    for world in ("", *(world.package for world in WORLDS)) if arguments.known else ("",):
+    for world in ("", *(world.package for world in WORLDS)) if wide else ("",):
         rows = lm_evaluation.described_scenes("test", 300, 8, world=world)
         shares = lm_evaluation.generated(model, tokenizer, rows)
         measured["described_exact_match"][world or "pictures"] = {k: round(v, 4) for k, v in shares.items()}
         _say(f"{world or 'pictures'} {json.dumps(measured['described_exact_match'][world or 'pictures'])}")
     model.save_pretrained(arguments.out)
     tokenizer.save_pretrained(arguments.out)
-    if arguments.known and (arguments.known / "provenance.json").is_file():
+    if arguments.known and course != "opt" and (arguments.known / "provenance.json").is_file():
         figures["first_course"] = json.loads((arguments.known / "provenance.json").read_text())
     (arguments.out / "provenance.json").write_text(_provenance(arguments, device, figures, measured))
 
@@ -130,12 +143,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     device = ("cuda" if torch.cuda.is_available() else "cpu") if arguments.device == "auto" else arguments.device
     if arguments.minutes is None:
-        arguments.minutes = LM_MINUTES if arguments.part == "lm" else ENCODERS[arguments.part][1]
+        arguments.minutes = (LMS | ENCODERS)[arguments.part][1]
     if arguments.minutes <= 0:
         sys.stderr.write(f"--minutes must be above 0, not {arguments.minutes:g}\n")
         return 2
-    arguments.out = arguments.out or (lm_path() if arguments.part == "lm" else encoder_path(arguments.part))
-    (_train_lm if arguments.part == "lm" else _train_encoder)(arguments, device)
+    is_lm = arguments.part in LMS
+    arguments.out = arguments.out or (lm_path(lm_name(arguments.part)) if is_lm else encoder_path(arguments.part))
+    (_train_lm if is_lm else _train_encoder)(arguments, device)
     return 0
 
 

@@ -64,11 +64,12 @@ def row_of(
         media: makes the media parts that stand before the first question.
         rng: decides everything about the row.
         name: the row's id.
-        questions: question turns (where there is little to ask about there may be fewer, never none).
+        questions: question turns (where there is little to ask about there may be fewer, never none; with 0 there is
+            the description alone).
         describe: one more turn, at a random place among the others, whose answer is the full canonical description:
             the densest supervision a connector can get.
     """
-    asked = language.ask_many(latent, rng, questions)
+    asked = language.ask_many(latent, rng, questions) if questions else []
     if describe:
         asked.insert(rng.randint(0, len(asked)), language.ask_describe(latent, rng))
     return {

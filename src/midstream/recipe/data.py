@@ -9,13 +9,17 @@ from midstream.recipe.node import Settings
 
 
 class PocketData(Settings):
-    """Scenes of a pocket world, made on the fly: `midstream.pocket.worlds`."""
+    """Scenes of a pocket world, made on the fly: `midstream.pocket.worlds`.
+
+    `asked` says what evaluation asks: one question about each scene, or to describe it.
+    """
 
     kind: Literal["pocket"]
     world: str = "pictures"
     scenes: PositiveInt = 8000
     questions: PositiveInt = 8
     describe: bool = True
+    asked: Literal["questions", "descriptions"] = "questions"
     seed: int = 0
 
 

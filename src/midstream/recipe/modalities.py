@@ -14,6 +14,8 @@ class Features(Settings):
     layers: list[int] = Field(default=[-1])
     tokens: Literal["patches", "cls", "all"] = "patches"
     norm: bool = False
+    pool: PositiveInt = 1
+    noise: bool = False
 
 
 class Linear(Settings):

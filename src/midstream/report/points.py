@@ -7,7 +7,7 @@ from statistics import mean
 from typing import Any
 
 from midstream.report.statistics import Interval, interval_of
-from midstream.sweep.results import ALL
+from midstream.sweep.results import ALL, CAPTIONS
 
 FRACTION = "fraction"
 CONDITIONS = ("accuracy", "ceiling", "blind", "shuffled", "untrained")
@@ -86,7 +86,7 @@ def _point(group: Sequence[Row]) -> Point:
         by_condition.setdefault(row["condition"], []).append(row)
     kinds: dict[str, list[float]] = {}
     for row in group:
-        if row["kind"] != ALL:
+        if row["kind"] not in (ALL, CAPTIONS):
             kinds.setdefault(row["kind"], []).append(row["value"])
     first = group[0]
     method, _, variant = first["method"].partition("@")

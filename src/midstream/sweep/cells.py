@@ -34,6 +34,7 @@ class Cell:
         recipe: with everything applied, the fraction of the data and the seed too.
         fraction: of the grid's training rows.
         evaluate: on what it is measured.
+        grid: the name of the grid that asks for it.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Cell:
     recipe: Recipe
     fraction: float
     evaluate: Evaluate
+    grid: str = ""
 
     def facts(self) -> dict[str, Any]:
         """What its figures depend on; two cells of equal facts are the same measurement."""
@@ -66,6 +68,23 @@ def cells_of(grid: Grid) -> list[Cell]:
     if twice:
         raise InputError(f"grid {grid.name}: two cells are called {twice[0]}; give different values, names and seeds")
     return cells
+
+
+def joined(grids: Sequence[Grid]) -> list[Cell]:
+    """The cells of several grids that share one table. What two of them ask for alike is run once, for the first.
+
+    Raises:
+        InputError: as `cells_of`, or two grids mean different things by one name.
+    """
+    found: dict[str, Cell] = {}
+    for cell in (cell for grid in grids for cell in cells_of(grid)):
+        known = found.setdefault(cell.name, cell)
+        if known.digest() != cell.digest():
+            raise InputError(
+                f"grids {known.grid} and {cell.grid} both have a cell {cell.name}, which is not the same in both; "
+                f"name it otherwise in one of them"
+            )
+    return list(found.values())
 
 
 def chosen(cells: Sequence[Cell], only: str | None) -> list[Cell]:
@@ -112,7 +131,7 @@ def _cell(grid: Grid, place: dict[str, Any], seed: int) -> Cell:
         raise InputError(f"grid {grid.name}, cell {name}: {error}") from None
     axis = next((axis for axis in (METHOD, RECIPE) if axis in variants), None)
     settings = {axis: value.name if isinstance(value, Variant) else value for axis, value in place.items()}
-    return Cell(name, variants[axis].name if axis else recipe.name, settings, recipe, share, grid.evaluate)
+    return Cell(name, variants[axis].name if axis else recipe.name, settings, recipe, share, grid.evaluate, grid.name)
 
 
 def _label(axis: str, value: Any, place: dict[str, Any]) -> str:

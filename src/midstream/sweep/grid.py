@@ -39,12 +39,22 @@ class Variant(Settings):
 
 
 class Evaluate(Settings):
-    """On what every cell is measured; `n` rows of each split, with all controls or none. What is not said here (the
-    metric, the longest answer) is the recipe's."""
+    """On what every cell is measured. What is not said here (the metric, the longest answer) is the recipe's.
+
+    `n` rows of each of the `splits`; all controls, none, or those of the splits that are named. `captions` rows of each
+    split are also described, by the caption metrics. Of each layer in `moved` is told what comes of the trained
+    connector when its tokens enter there instead, without retraining.
+    """
 
     splits: list[str] = Field(default=["test"], min_length=1)
     n: PositiveInt = 500
-    controls: bool = True
+    controls: bool | list[str] = True
+    captions: NonNegativeInt = 0
+    moved: list[NonNegativeInt] = Field(default=[])
+
+    def controlled(self, split: str) -> bool:
+        """Whether a split is measured with all controls."""
+        return self.controls if isinstance(self.controls, bool) else split in self.controls
 
 
 class Grid(Settings):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from statistics import mean
 from typing import Any
 
@@ -11,12 +12,16 @@ from midstream.data.sources import open_rows
 from midstream.modeling import MidstreamForCausalLM
 from midstream.processing import MidstreamProcessor
 from midstream.progress import Report
-from midstream.recipe import PocketData
+from midstream.recipe import Data, PocketData
 from midstream.sweep.cells import Cell
 from midstream.sweep.costing import SAMPLE, on_paper, on_the_clock, text_lengths
-from midstream.sweep.results import ALL
+from midstream.sweep.results import ALL, CAPTIONS, MOVED
 from midstream.tasks.evaluation import evaluate
+from midstream.tasks.moving import entering_at
 from midstream.tasks.questions import questions_of
+
+LONGEST_CAPTION = 64
+"""Tokens of a description at most."""
 
 
 def rows_of(
@@ -35,42 +40,57 @@ def rows_of(
         InputError: a split that the data do not have, or rows that cannot be read.
     """
     shared = described(cell, model) | dict(trained) | on_paper(cell.recipe, text_lengths(cell.recipe, processor))
+    first = open_rows(cell.recipe.data, cell.evaluate.splits[0], SAMPLE)
+    shared |= on_the_clock(model, processor, [q for row in first[:SAMPLE] for q in questions_of(row)])
     rows: list[dict[str, Any]] = []
-    for number, split in enumerate(cell.evaluate.splits):
-        questions = open_rows(cell.recipe.data, split, cell.evaluate.n)
-        if number == 0:
-            shared |= on_the_clock(model, processor, [q for row in questions[:SAMPLE] for q in questions_of(row)])
-        wanted = cell.recipe.evaluation
-        found = evaluate(
-            model,
-            processor,
-            questions,
-            metric=wanted.metric,
-            history=wanted.history,
-            batch_size=wanted.batch_size,
-            max_new_tokens=wanted.max_new_tokens,
-            seed=wanted.seed,
-            controls=cell.evaluate.controls,
-            detailed=True,
-            report=report,
-        )
-        rows += [shared | {"split": split} | row for row in tidy(found)]
+    for split in cell.evaluate.splits:
+        asked = _Asked(cell, processor, split, report)
+        rows += [shared | row for row in asked.rows(model, cell.evaluate.controlled(split))]
+        for layer in cell.evaluate.moved:
+            with entering_at(model, layer) as moved:
+                found = asked.rows(moved, controls=False)
+            rows += [shared | row | {"condition": f"{MOVED}{layer}"} for row in found if row["kind"] in (ALL, CAPTIONS)]
     return rows
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is asked about one split."""
+
+    cell: Cell
+    processor: MidstreamProcessor
+    split: str
+    report: Report
+
+    def rows(self, model: MidstreamForCausalLM, controls: bool) -> list[dict[str, Any]]:
+        """The scores of a model: of the questions, and of as many descriptions as the cell wants."""
+        recipe, wanted = self.cell.recipe, self.cell.evaluate
+        found = tidy(self._evaluated(model, recipe.data, wanted.n, controls, recipe.evaluation.model_dump()))
+        if wanted.captions:
+            told = recipe.evaluation.model_dump() | {"metric": "cider", "max_new_tokens": LONGEST_CAPTION}
+            data = recipe.data
+            if isinstance(data, PocketData):
+                data = data.model_copy(update={"asked": "descriptions"})
+            found += tidy_captions(self._evaluated(model, data, wanted.captions, controls, told))
+        return [row | {"split": self.split} for row in found]
+
+    def _evaluated(
+        self, model: MidstreamForCausalLM, data: Data, n: int, controls: bool, settings: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        return evaluate(
+            model,
+            self.processor,
+            open_rows(data, self.split, n),
+            **{key: value for key, value in settings.items() if key not in ("split", "n")},
+            controls=controls,
+            detailed=True,
+            report=self.report,
+        )
 
 
 def tidy(found: Mapping[str, Any]) -> list[dict[str, Any]]:
     """An evaluation as rows: one for each condition, and for the trained model one for each kind of question."""
-    facts = found["provenance"]
-    shared = {
-        "metric": found["metric"],
-        "bad": found["bad"],
-        "question_set": facts["data_hash"],
-        "revision": facts["revision"],
-        "versions": json.dumps(facts["versions"]),
-        "machine": json.dumps(facts["machine"]),
-        "command": facts["command"],
-        "date": facts["date"],
-    }
+    shared = _facts(found)
     scenes, kinds = [row for row, _ in found["asked"]], [kind for _, kind in found["asked"]]
     rows = []
     for condition, scores in found["scores"].items():
@@ -83,6 +103,36 @@ def tidy(found: Mapping[str, Any]) -> list[dict[str, Any]]:
         parts = [{"kind": kind, "value": mean(found), "n": len(found)} for kind, found in sorted(by_kind.items())]
         rows += [{**shared, "condition": "accuracy", **part} for part in parts]
     return rows
+
+
+def tidy_captions(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """An evaluation of descriptions as rows of kind `captions`: every condition by its metric, of the trained model all
+    caption metrics, and `length`, the mean number of tokens of a description."""
+    shared = _facts(found) | {"kind": CAPTIONS, "n": found["n"]}
+    scenes = [row for row, _ in found["asked"]]
+    rows = [
+        {**shared, "condition": condition, "value": found[condition], "scores": scores, "scenes": scenes}
+        for condition, scores in found["scores"].items()
+    ]
+    others = {name: value for name, value in found["metrics"].items() if name != found["metric"]}
+    return rows + [
+        {**shared, "condition": "accuracy", "metric": name, "value": value} for name, value in others.items()
+    ]
+
+
+def _facts(found: Mapping[str, Any]) -> dict[str, Any]:
+    """What all rows of an evaluation have in common."""
+    facts = found["provenance"]
+    return {
+        "metric": found["metric"],
+        "bad": found["bad"],
+        "question_set": facts["data_hash"],
+        "revision": facts["revision"],
+        "versions": json.dumps(facts["versions"]),
+        "machine": json.dumps(facts["machine"]),
+        "command": facts["command"],
+        "date": facts["date"],
+    }
 
 
 def described(cell: Cell, model: MidstreamForCausalLM) -> dict[str, Any]:

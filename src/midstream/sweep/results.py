@@ -20,6 +20,10 @@ from midstream.errors import InputError
 
 ALL = "all"
 """The kind of a row over all questions."""
+CAPTIONS = "captions"
+"""The kind of a row over descriptions."""
+MOVED = "moved to "
+"""Begins the condition in which a trained connector's tokens enter at another layer."""
 
 COLUMNS: dict[str, str] = {
     "cell": "string",

@@ -1,7 +1,7 @@
 """Runs a sweep: cell after cell, each trained, measured and written down before the next; begun again, it goes on.
 
     results/NAME/
-        grid.yaml           the grid as it was run last
+        GRID.yaml           each grid as it was run last
         cells/CELL.yaml     what the cell is, before it is begun
         cells/CELL.jsonl    its rows: the cell is done
         cells/CELL.failed   why it could not be done, for this time
@@ -68,7 +68,7 @@ def table_of(out: Path) -> Path:
 
 
 def run(
-    grid: Grid,
+    grids: Sequence[Grid],
     cells: Sequence[Cell],
     out: Path,
     *,
@@ -80,7 +80,7 @@ def run(
     """Run every cell that is not done yet, and gather all of them into one table.
 
     Args:
-        grid: for the record.
+        grids: for the record.
         cells: what is to be done.
         out: the sweep's folder.
         share: which of many processes this is; the first one waits for the others and gathers.
@@ -99,12 +99,13 @@ def run(
         if cell not in todo:
             board.change(cell.name, state="done", accuracy=_accuracy(out, cell))
     if share.number == 0:
-        _write(out / "grid.yaml", grid.model_dump(mode="json"))
+        for grid in grids:
+            _write(out / f"{grid.name}.yaml", grid.model_dump(mode="json"))
     mine = [cell for cell in share.of_items(cells) if cell in todo]  # of all: what is done already differs with time
     for cell in mine:
         _begin(cell, out, redo)
     for cell in mine:
-        _run_one(cell, grid, out, keep, board)
+        _run_one(cell, out, keep, board)
         if share.number == 0:
             gather(out, table_of(out))
             _look(todo, out, board)
@@ -149,7 +150,7 @@ def _begin(cell: Cell, out: Path, redo: bool) -> None:
     _write(known, cell.facts())
 
 
-def _run_one(cell: Cell, grid: Grid, out: Path, keep: bool, board: Board) -> None:
+def _run_one(cell: Cell, out: Path, keep: bool, board: Board) -> None:
     """Train, measure and write down one cell. What the user can mend fails the cell, and the others go on."""
     failed = _path(out, cell, "failed")
     failed.unlink(missing_ok=True)
@@ -166,7 +167,7 @@ def _run_one(cell: Cell, grid: Grid, out: Path, keep: bool, board: Board) -> Non
         if torch.cuda.is_available():
             torch.nn.Module.to(model, "cuda")
         rows = rows_of(cell, model, MidstreamProcessor.from_pretrained(folder), trained, report)
-        write_rows(_path(out, cell, "jsonl"), [row | {"grid": grid.name} for row in rows])
+        write_rows(_path(out, cell, "jsonl"), [row | {"grid": cell.grid} for row in rows])
     except KeyboardInterrupt:
         raise Interrupted(_stopped(cell, out, board)) from None
     except (InputError, torch.OutOfMemoryError) as error:

@@ -1,0 +1,95 @@
+"""The pocket language model's relatives, so that what is found is not about one model: OPT's shape, and more layers.
+
+`opt` learns its positions and has LayerNorms and a plain ReLU feed-forward where `lm_shape` has rotary angles, RMSNorm
+and a gated one; it begins with lower heads that look a few tokens back, for the reason told there. `deepened` makes a
+deeper Llama of a trained one (depth up-scaling, arXiv 2312.15166, section 3.1), to be trained on.
+"""
+
+from typing import Any, Final
+
+import torch
+
+from midstream.pocket.lm_shape import HEAD, LAYERS, LOOKS_BACK, WIDTH, generation_config
+
+POSITIONS: Final = 512
+FEED_FORWARD: Final = 512
+THETA: Final = 1000.0
+LOUDNESS: Final = 0.3
+"""Amplitude of the first positions' waves: louder than token embeddings become. With waves of 0.04, learnt at the rate
+of token embeddings, heads had lost their places after minutes, and nothing was bound after fifteen (measured)."""
+SHARPNESS: Final = 1.07
+"""Makes the first scores those of `lm_shape.look_back`: a LayerNorm brings the waves to an amplitude near 2.8."""
+POSITION_PACE: Final = 0.01
+"""Learning rate of positions, as a share of that of token embeddings."""
+
+
+def opt(tokenizer: Any) -> Any:
+    """An untrained 8-layer, 128-wide OPT (arXiv 2205.01068) for the tokenizer."""
+    from transformers import OPTConfig, OPTForCausalLM
+
+    config = OPTConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=WIDTH,
+        word_embed_proj_dim=WIDTH,
+        ffn_dim=FEED_FORWARD,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=WIDTH // HEAD,
+        max_position_embeddings=POSITIONS,
+        dropout=0.0,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    model = OPTForCausalLM(config)
+    decoder = model.model.decoder
+    wave_positions(decoder.embed_positions)
+    for layer, distances in zip(decoder.layers, LOOKS_BACK, strict=False):
+        for head, distance in enumerate(distances):
+            look_back(layer.self_attn, head, distance)
+    model.set_attn_implementation("eager")
+    model.generation_config = generation_config(tokenizer)
+    return model
+
+
+def _frequencies() -> torch.Tensor:
+    half = HEAD // 2
+    return THETA ** (-torch.arange(half) / half)
+
+
+@torch.no_grad()
+def wave_positions(embedding: Any) -> None:
+    """Begin learned positions as waves in the first `HEAD` dimensions: cosines, then sines (arXiv 1706.03762, 3.5)."""
+    angles = torch.arange(embedding.weight.shape[0])[:, None] * _frequencies()
+    embedding.weight.zero_()
+    embedding.weight[:, :HEAD] = LOUDNESS * torch.cat([angles.cos(), angles.sin()], dim=1)
+
+
+@torch.no_grad()
+def look_back(attention: Any, head: int, distance: int) -> None:
+    """Let one head attend most to the token `distance` places back: its keys read the waves, its queries the same
+    waves turned back by that distance."""
+    half, rows = HEAD // 2, slice(head * HEAD, (head + 1) * HEAD)
+    turn = distance * _frequencies()
+    cos, sin = torch.diag(turn.cos()), torch.diag(turn.sin())
+    attention.k_proj.weight[rows, :HEAD] = SHARPNESS * torch.eye(2 * half)
+    attention.q_proj.weight[rows, :HEAD] = SHARPNESS * torch.cat(
+        [torch.cat([cos, sin], dim=1), torch.cat([-sin, cos], dim=1)]
+    )
+
+
+@torch.no_grad()
+def deepened(model: Any, layers: int) -> Any:
+    """A Llama of `layers` layers: the lower layers of the trained `model`, then its upper ones, overlapping."""
+    known = model.config.num_hidden_layers
+    if not known < layers <= 2 * known or (layers - known) % 2:
+        raise ValueError(f"{known} layers can be made an even number more, at most twice as many; {layers} is not")
+    each = layers // 2
+    sources = [*range(each), *range(known - each, known)]
+    config = type(model.config).from_dict(model.config.to_dict() | {"num_hidden_layers": layers})
+    deeper = type(model)(config)
+    deeper.load_state_dict(model.state_dict(), strict=False)
+    for layer, source in zip(deeper.model.layers, sources, strict=True):
+        layer.load_state_dict(model.model.layers[source].state_dict())
+    deeper.set_attn_implementation("eager")
+    deeper.generation_config = model.generation_config
+    return deeper
