@@ -87,7 +87,7 @@ def test_overrides_are_yaml_values() -> None:
         ("trainng.steps=3", "unknown key `trainng`; did you mean `training`?"),
         ("modalities.image.schedule.layr=3", "did you mean `modalities.image.schedule.layer`?"),
         ("modalities.image.connector.hiden=3", "did you mean `modalities.image.connector.hidden`?"),
-        ("data.rows=3", "unknown key `data.rows`; the keys there are describe, kind, questions, scenes, seed"),
+        ("data.rows=3", "unknown key `data.rows`; the keys there are asked, describe, kind, questions, scenes, seed"),
         ("training.steps=many", "`training.steps` is 'many'; input should be a valid integer"),
         ("training.lr=-1", "`training.lr` is -1; input should be greater than 0"),
         ("training=3", "`training` is 3; it must be a mapping"),
