@@ -157,3 +157,34 @@ def test_wrong_features_are_refused() -> None:
 def test_an_encoder_that_is_not_there_is_one_sentence(tmp_path: Any) -> None:
     with pytest.raises(InputError, match="cannot be loaded"):
         load_encoder(tmp_path / "nothing", FeatureSpec())
+
+
+@torch.no_grad()
+def test_pooling_is_the_mean_of_neighbours() -> None:
+    model, pixels = _tiny("vit"), _pixels()
+    whole = FrozenEncoder(model, FeatureSpec((-2, -1)))(pixel_values=pixels)
+    pairs = FrozenEncoder(model, FeatureSpec((-2, -1), pool=2))(pixel_values=pixels)
+    expected = torch.stack([whole[:, :, 0:2].mean(2), whole[:, :, 2:4].mean(2)], dim=2)
+    torch.testing.assert_close(pairs, expected)
+    assert not torch.allclose(pairs[:, :, 0], whole[:, :, 0])  # the control: it is no thinning
+    with pytest.raises(InputError, match=r"features.pool is 3, but 4 features do not divide"):
+        FrozenEncoder(model, FeatureSpec(pool=3))(pixel_values=pixels)
+    with pytest.raises(InputError, match=r"features.pool is 0; it must be at least 1"):
+        FeatureSpec(pool=0)
+
+
+@torch.no_grad()
+def test_noise_has_the_shape_of_features_and_tells_nothing_of_them() -> None:
+    model, pixels = _tiny("vit"), _pixels(16)
+    real = FrozenEncoder(model, FeatureSpec((-2, -1)))(pixel_values=pixels)
+    encoder = FrozenEncoder(model, FeatureSpec((-2, -1), noise=True))
+    noise = encoder(pixel_values=pixels)
+    assert noise.shape == real.shape and torch.equal(noise, encoder(pixel_values=pixels))
+    assert len({float(item.sum()) for item in noise}) == 16  # each item its own
+
+    def likeness(features: torch.Tensor) -> float:
+        centred = features.flatten(1) - features.flatten(1).mean(0)
+        other = real.flatten(1) - real.flatten(1).mean(0)
+        return float(torch.nn.functional.cosine_similarity(centred, other).mean())
+
+    assert abs(likeness(noise)) < 0.3 < likeness(real)  # the control: features are like themselves

@@ -10,8 +10,8 @@ import runs
 from midstream.errors import InputError
 from midstream.recipe import load_recipe, parse_recipe
 from midstream.smoke import smoke
-from midstream.sweep.cells import Cell, cells_of, chosen
-from midstream.sweep.grid import load_grid, shipped_grids
+from midstream.sweep.cells import Cell, cells_of, chosen, joined
+from midstream.sweep.grid import Evaluate, Grid, load_grid, shipped_grids
 
 LAYER = "modalities.image.schedule.layer"
 
@@ -76,6 +76,30 @@ def test_a_fraction_is_of_the_scenes_or_of_the_rows(tmp_path: Path) -> None:
     assert [cell.recipe.data.model_dump()["limit"] for cell in cells(tmp_path, **grid)] == [1, 4, None]
     with pytest.raises(InputError, match="a fraction of a stream"):
         cells(tmp_path, **grid, set={"data.streaming": True})
+
+
+def test_grids_share_a_table_and_what_both_ask_for_is_run_once(tmp_path: Path) -> None:
+    def written(name: str, **tree: Any) -> Grid:
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(tree))
+        return load_grid(tmp_path / f"{name}.yaml")
+
+    few = written("few", recipe="deep_insert", grid={LAYER: [0, 4]})
+    many = written("many", recipe="deep_insert", grid={LAYER: [4, 6]}, seeds=[0, 1])
+    found = joined([few, many])
+    assert [(cell.name, cell.grid) for cell in found] == [
+        ("layer=0,seed=0", "few"), ("layer=4,seed=0", "few"), ("layer=6,seed=0", "many"), ("layer=4,seed=1", "many"),
+        ("layer=6,seed=1", "many"),
+    ]  # fmt: skip
+    other = written("other", recipe="deep_insert", grid={LAYER: [4]}, set={"training.steps": 7})
+    with pytest.raises(InputError, match="grids few and other both have a cell layer=4,seed=0, which is not the same"):
+        joined([few, other])
+
+
+@pytest.mark.parametrize("controls", [True, False, ["test"], []])
+def test_controls_are_of_all_splits_or_of_those_that_are_named(controls: Any) -> None:
+    wanted = Evaluate(splits=["test", "held_out"], controls=controls)
+    expected = [bool(controls), bool(controls) and controls != ["test"]]
+    assert [wanted.controlled(split) for split in wanted.splits] == expected
 
 
 def test_set_changes_the_grid_or_every_recipe(tmp_path: Path) -> None:

@@ -100,6 +100,29 @@ def test_the_table_is_tidy(done: Path) -> None:
     assert first["prefill_of_entry_0"] < 1
 
 
+def test_captions_moved_entries_and_controls_of_one_split(tmp_path: Path) -> None:
+    """On the pocket world, whose evaluation can ask for descriptions; too few steps to learn anything."""
+    tree = {
+        "recipe": "deep_insert",
+        "set": {"training.steps": 1, "training.batch_size": 2, "data.scenes": 4, "data.questions": 1},
+        "grid": {LAYER: [2]},
+        "evaluate": {"splits": ["test", "held_out"], "n": 4, "controls": ["test"], "captions": 3, "moved": [0, 2]},
+    }
+    (tmp_path / "grid.yaml").write_text(yaml.safe_dump(tree))
+    outcome = run(tmp_path / "grid.yaml")
+    assert not outcome.failed
+    found = {(row["split"], row["kind"], row["metric"], row["condition"]): row for row in read_table(outcome.table)}
+    whole = {key[3]: row for key, row in found.items() if key[:2] == ("test", "all")}
+    assert list(whole) == ["accuracy", "blind", "ceiling", "shuffled", "untrained", "moved to 0", "moved to 2"]
+    assert whole["moved to 2"]["scores"] == whole["accuracy"]["scores"]  # it is where it was trained
+    assert {key[3] for key in found if key[:2] == ("held_out", "all")} == {"accuracy", "moved to 0", "moved to 2"}
+    told = {key[2:]: row for key, row in found.items() if key[:2] == ("test", "captions")}
+    assert {condition for metric, condition in told if metric == "cider"} == set(whole)
+    assert {metric for metric, _ in told} == {"cider", "bleu1", "bleu2", "bleu3", "bleu4", "rougeL", "length"}
+    assert told["cider", "ceiling"]["value"] > 3 * told["cider", "accuracy"]["value"]  # the control: told in words
+    assert told["length", "accuracy"]["value"] > 5 and told["cider", "accuracy"]["n"] == 3
+
+
 def test_models_go_and_what_is_done_is_not_done_again(done: Path, trained: list[tuple[str, bool]]) -> None:
     out = done.parent / "results" / "tiny"
     assert not any((out / "models").iterdir())

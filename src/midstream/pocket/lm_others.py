@@ -14,13 +14,15 @@ from midstream.pocket.lm_shape import HEAD, LAYERS, LOOKS_BACK, WIDTH, generatio
 POSITIONS: Final = 512
 FEED_FORWARD: Final = 512
 THETA: Final = 1000.0
-LOUDNESS: Final = 0.3
-"""Amplitude of the first positions' waves: louder than token embeddings become. With waves of 0.04, learnt at the rate
-of token embeddings, heads had lost their places after minutes, and nothing was bound after fifteen (measured)."""
-SHARPNESS: Final = 1.07
-"""Makes the first scores those of `lm_shape.look_back`: a LayerNorm brings the waves to an amplitude near 2.8."""
-POSITION_PACE: Final = 0.01
-"""Learning rate of positions, as a share of that of token embeddings."""
+LOUDNESS: Final = 0.4
+"""Amplitude of the first positions' waves: louder than token embeddings become (0.13), and no louder, or words are
+learnt more slowly."""
+SHARPNESS: Final = 1.5
+"""How sure those heads are at first: enough for what is left of the waves when embeddings have grown."""
+SLOW: Final = 0.01
+"""Learning rate of positions, and of queries and keys in the layers that begin by looking back, as a share of that of
+token embeddings. Learnt like the others they had lost their places after five minutes, and nothing was bound after
+fifteen (measured)."""
 
 
 def opt(tokenizer: Any) -> Any:
@@ -49,6 +51,12 @@ def opt(tokenizer: Any) -> Any:
     model.set_attn_implementation("eager")
     model.generation_config = generation_config(tokenizer)
     return model
+
+
+def slow_parameters(model: Any) -> list[str]:
+    """Names of what is learnt slowly: see `SLOW`."""
+    layers = tuple(f"layers.{number}.self_attn.{part}_proj" for number in range(len(LOOKS_BACK)) for part in "qk")
+    return [name for name, _ in model.named_parameters() if "embed_positions" in name or any(p in name for p in layers)]
 
 
 def _frequencies() -> torch.Tensor:

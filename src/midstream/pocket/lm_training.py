@@ -24,7 +24,7 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from midstream.pocket import lm_evaluation, prose
 from midstream.pocket.corpus import STAGES, Corpus, tokenizer_texts
-from midstream.pocket.lm_others import POSITION_PACE, deepened, opt
+from midstream.pocket.lm_others import SLOW, deepened, opt, slow_parameters
 from midstream.pocket.lm_shape import build_model
 from midstream.pocket.muon import BatchedMuon
 from midstream.pocket.tokenizer import train_tokenizer
@@ -70,13 +70,13 @@ class _Rows(IterableDataset[tuple[torch.Tensor, torch.Tensor]]):
 
 
 def _optimisers(model: Any, gentle: float) -> list[torch.optim.Optimizer]:
-    matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
-    apart = {name: p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name}
-    places = [p for name, p in apart.items() if "embed_positions" in name]
-    others = [p for name, p in apart.items() if "embed_positions" not in name]
-    muon = BatchedMuon(matrices, lr=MUON_LR)
-    groups: list[dict[str, Any]] = [{"params": others}, {"params": places, "lr": POSITION_PACE * ADAM_LR}]
-    adam = torch.optim.AdamW(groups[: 1 + bool(places)], lr=ADAM_LR, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
+    names = slow_parameters(model) if model.config.model_type == "opt" else []
+    slow = [p for name, p in model.named_parameters() if name in names]
+    fast = {name: p for name, p in model.named_parameters() if name not in names}
+    muon = BatchedMuon([p for name, p in fast.items() if p.ndim == 2 and "embed" not in name], lr=MUON_LR)
+    others = [p for name, p in fast.items() if p.ndim != 2 or "embed" in name]
+    groups: list[dict[str, Any]] = [{"params": others}, {"params": slow, "lr": SLOW * ADAM_LR}]
+    adam = torch.optim.AdamW(groups[: 1 + bool(slow)], lr=ADAM_LR, betas=(0.9, 0.95), weight_decay=0.0, fused=True)
     for optimiser in (muon, adam):
         for group in optimiser.param_groups:
             group["peak"] = group["lr"] * gentle
