@@ -63,7 +63,9 @@ def cells_of(grid: Grid) -> list[Cell]:
     """
     axes = {axis: _values(grid, axis) for axis in grid.grid}
     places = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
-    cells = [_cell(grid, place, seed) for seed in grid.seeds for place in places]
+    more = dict.fromkeys(seed for place in places for seed in _seeds(grid, place) if seed not in grid.seeds)
+    seeds = [*grid.seeds, *more]
+    cells = [_cell(grid, place, seed) for seed in seeds for place in places if seed in _seeds(grid, place)]
     twice = [name for name, count in Counter(cell.name for cell in cells).items() if count > 1]
     if twice:
         raise InputError(f"grid {grid.name}: two cells are called {twice[0]}; give different values, names and seeds")
@@ -110,6 +112,12 @@ def _values(grid: Grid, axis: str) -> list[Any]:
     if axis == FRACTION or is_setting(axis):
         return values
     return [validated(Variant, value, f"grid {grid.name}: grid.{axis}.{n}") for n, value in enumerate(values)]
+
+
+def _seeds(grid: Grid, place: dict[str, Any]) -> list[int]:
+    """A place's seeds: those that one of its variants names, else the grid's."""
+    named = [value.seeds for value in place.values() if isinstance(value, Variant) and value.seeds is not None]
+    return named[-1] if named else grid.seeds
 
 
 def _cell(grid: Grid, place: dict[str, Any], seed: int) -> Cell:

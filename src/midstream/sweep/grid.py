@@ -31,11 +31,13 @@ Node = TypeVar("Node", bound=BaseModel)
 
 
 class Variant(Settings):
-    """A value of an axis that changes several things at once: another recipe, other settings, or both."""
+    """A value of an axis that changes several things at once: another recipe, other settings, or both. It may have
+    seeds of its own instead of the grid's."""
 
     name: str = Field(min_length=1)
     recipe: str | None = None
     set: dict[str, Any] = Field(default={})
+    seeds: list[NonNegativeInt] | None = None
 
 
 class Evaluate(Settings):
