@@ -17,8 +17,9 @@ THETA: Final = 1000.0
 LOUDNESS: Final = 0.4
 """Amplitude of the first positions' waves: louder than token embeddings become (0.13), and no louder, or words are
 learnt more slowly."""
-SHARPNESS: Final = 1.5
-"""How sure those heads are at first: enough for what is left of the waves when embeddings have grown."""
+SHARPNESS: Final = (1.5, 3.0, 5.0)
+"""How sure the heads of the first layers are: enough for what a LayerNorm leaves of the waves when the other dimensions
+have grown."""
 SLOW: Final = 0.01
 """Learning rate of positions, and of queries and keys in the layers that begin by looking back, as a share of that of
 token embeddings. Learnt like the others they had lost their places after five minutes, and nothing was bound after
@@ -45,9 +46,10 @@ def opt(tokenizer: Any) -> Any:
     model = OPTForCausalLM(config)
     decoder = model.model.decoder
     wave_positions(decoder.embed_positions)
-    for layer, distances in zip(decoder.layers, LOOKS_BACK, strict=False):
+    for layer, distances, sharpness in zip(decoder.layers, LOOKS_BACK, SHARPNESS, strict=False):
         for head, distance in enumerate(distances):
-            look_back(layer.self_attn, head, distance)
+            look_back(layer.self_attn, head, distance, sharpness)
+    keep_places_apart(model)
     model.set_attn_implementation("eager")
     model.generation_config = generation_config(tokenizer)
     return model
@@ -73,16 +75,28 @@ def wave_positions(embedding: Any) -> None:
 
 
 @torch.no_grad()
-def look_back(attention: Any, head: int, distance: int) -> None:
+def look_back(attention: Any, head: int, distance: int, sharpness: float) -> None:
     """Let one head attend most to the token `distance` places back: its keys read the waves, its queries the same
     waves turned back by that distance."""
     half, rows = HEAD // 2, slice(head * HEAD, (head + 1) * HEAD)
     turn = distance * _frequencies()
     cos, sin = torch.diag(turn.cos()), torch.diag(turn.sin())
-    attention.k_proj.weight[rows, :HEAD] = SHARPNESS * torch.eye(2 * half)
-    attention.q_proj.weight[rows, :HEAD] = SHARPNESS * torch.cat(
+    attention.k_proj.weight[rows, :HEAD] = sharpness * torch.eye(2 * half)
+    attention.q_proj.weight[rows, :HEAD] = sharpness * torch.cat(
         [torch.cat([cos, sin], dim=1), torch.cat([-sin, cos], dim=1)]
     )
+
+
+@torch.no_grad()
+def keep_places_apart(model: Any) -> None:
+    """Let nothing but positions stand in their dimensions: after each step, what layers and words would write there is
+    taken away. Otherwise the second layer finds no places any more (measured, after three minutes)."""
+    decoder = model.model.decoder
+    decoder.embed_tokens.weight[:, :HEAD] = 0
+    for layer in decoder.layers:
+        for written in (layer.self_attn.out_proj, layer.fc2):
+            written.weight[:HEAD] = 0
+            written.bias[:HEAD] = 0
 
 
 @torch.no_grad()

@@ -24,7 +24,7 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from midstream.pocket import lm_evaluation, prose
 from midstream.pocket.corpus import STAGES, Corpus, tokenizer_texts
-from midstream.pocket.lm_others import SLOW, deepened, opt, slow_parameters
+from midstream.pocket.lm_others import SLOW, deepened, keep_places_apart, opt, slow_parameters
 from midstream.pocket.lm_shape import build_model
 from midstream.pocket.muon import BatchedMuon
 from midstream.pocket.tokenizer import train_tokenizer
@@ -247,6 +247,8 @@ def train(
         for optimiser in optimisers:
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
+        if model.config.model_type == "opt":
+            keep_places_apart(model)
         if step == first:
             began = time.monotonic() - budget.spent  # compiling does not count
         step += 1

@@ -28,6 +28,7 @@ class Point:
         rows: condition -> its rows, one for each seed.
         intervals: condition -> mean and interval over seeds and scenes.
         kinds: kind of question -> mean accuracy.
+        captions: the rows about descriptions.
     """
 
     label: str
@@ -38,6 +39,7 @@ class Point:
     rows: Mapping[str, Sequence[Row]]
     intervals: Mapping[str, Interval]
     kinds: Mapping[str, float]
+    captions: Sequence[Row] = ()
 
     @property
     def first(self) -> Row:
@@ -99,6 +101,7 @@ def _point(group: Sequence[Row]) -> Point:
         by_condition,
         {condition: interval_of(rows) for condition, rows in by_condition.items()},
         {kind: mean(values) for kind, values in sorted(kinds.items())},
+        [row for row in group if row["kind"] == CAPTIONS],
     )
 
 
