@@ -61,17 +61,22 @@ def _check_same(recipe: Recipe, partial: Path) -> None:
     """A resumed run must be the run that was interrupted, or it would be neither."""
     path = partial / RECIPE_NAME
     try:
-        before = flat(yaml.safe_load(path.read_text(encoding="utf-8")))
+        before = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); start again with --force") from None
-    now = flat(recipe.model_dump(mode="json"))
-    changed = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
-    if changed:
-        key = changed[0]
+    if found := first_change(before, recipe.model_dump(mode="json")):
+        key, old, new = found
         raise InputError(
-            f"the interrupted run in {partial} had {key}={before.get(key)!r}, this one has {now.get(key)!r}; "
+            f"the interrupted run in {partial} had {key}={old!r}, this one has {new!r}; "
             f"resume with the same recipe and --set, or start again with --force"
         )
+
+
+def first_change(before: Any, now: Any) -> tuple[str, Any, Any] | None:
+    """The first dotted key in which two trees of settings differ, with both values; None where they are the same."""
+    old, new = flat(before), flat(now)
+    changed = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
+    return (changed[0], old.get(changed[0]), new.get(changed[0])) if changed else None
 
 
 def flat(tree: Any, prefix: str = "") -> dict[str, Any]:

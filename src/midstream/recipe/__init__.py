@@ -15,12 +15,12 @@ from midstream.recipe.data import (
     WebdatasetData,
 )
 from midstream.recipe.modalities import Connector, Features, ModalitySettings
-from midstream.recipe.reading import SHIPPED, load_recipe, parse_recipe, shipped_names
+from midstream.recipe.reading import SHELF, load_recipe, parse_recipe, shipped_names
 from midstream.recipe.schedules import ScheduleSettings
 from midstream.recipe.tree import Evaluation, Recipe, Smoke, Training
 
 __all__ = [
-    "SHIPPED",
+    "SHELF",
     "AudioCapsData",
     "CocoCaptionsData",
     "Connector",

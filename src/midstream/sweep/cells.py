@@ -18,7 +18,8 @@ from midstream.data.sources import open_data
 from midstream.data.streams import Stream
 from midstream.errors import InputError
 from midstream.recipe import MixData, PocketData, Recipe, load_recipe, parse_recipe
-from midstream.sweep.grid import FRACTION, METHOD, RECIPE, Evaluate, Grid, Variant, is_setting, validated
+from midstream.recipe.files import validated
+from midstream.sweep.grid import FRACTION, METHOD, RECIPE, Evaluate, Grid, Variant, is_setting
 
 UNSAFE = re.compile(r"[^A-Za-z0-9@+._-]+")
 

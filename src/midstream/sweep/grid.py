@@ -13,21 +13,18 @@ seeds: [0, 1, 2]
 evaluate: {splits: [test, held_out], n: 400, controls: true}
 """
 
-from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
-import yaml
-from pydantic import BaseModel, Field, NonNegativeInt, PositiveInt, ValidationError, field_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 
 from midstream.errors import InputError
 from midstream.recipe import Recipe
-from midstream.recipe.explaining import explain
+from midstream.recipe.files import Shelf, override, validated
 from midstream.recipe.node import Settings
 
-SHIPPED = Path(__file__).parent.parent / "grids"
+SHELF = Shelf("grid", Path(__file__).parent.parent / "grids")
 FRACTION, RECIPE, METHOD = "fraction", "recipe", "method"
-Node = TypeVar("Node", bound=BaseModel)
 
 
 class Variant(Settings):
@@ -81,7 +78,7 @@ class Grid(Settings):
 
 def shipped_grids() -> list[str]:
     """Names that `load_grid` knows without a file."""
-    return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
+    return SHELF.names()
 
 
 def load_grid(source: str | Path, overrides: list[str] | None = None) -> Grid:
@@ -95,25 +92,10 @@ def load_grid(source: str | Path, overrides: list[str] | None = None) -> Grid:
     Raises:
         InputError: no such grid, not YAML, unknown keys (with a suggestion), wrong values.
     """
-    path = _find(str(source))
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"grid {path} is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(tree, dict):
-        raise InputError(f"grid {path} must be a mapping with recipe, grid, seeds and evaluate")
-    tree.setdefault("name", path.stem)
-    for override in overrides or []:
-        _set(tree, override)
+    tree = SHELF.read(str(source), "recipe, grid, seeds and evaluate")
+    for text in overrides or []:
+        _set(tree, text)
     return validated(Grid, tree, f"grid {source}")
-
-
-def validated(model: type[Node], tree: Any, where: str) -> Node:
-    """`tree` as settings, or one sentence that names the key."""
-    try:
-        return model.model_validate(tree)
-    except ValidationError as error:
-        raise InputError(f"{where}: {explain(error, tree, model)}") from None
 
 
 def is_setting(axis: str) -> bool:
@@ -121,18 +103,12 @@ def is_setting(axis: str) -> bool:
     return "." in axis or axis in Recipe.model_fields
 
 
-def _set(tree: dict[str, Any], override: str) -> None:
-    key, equals, text = (part.strip() for part in override.partition("="))
-    if not equals or not key:
-        raise InputError(f"--set {override!r} must look like training.steps=100 or evaluate.n=50")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise InputError(f"--set {override}: {text!r} is not a YAML value") from None
+def _set(tree: dict[str, Any], text: str) -> None:
+    key, value = override(text, "training.steps=100 or evaluate.n=50")
     first, _, rest = key.partition(".")
     axes = _mapping(tree.get("grid"))
     if key in axes:
-        raise InputError(f"--set {override}: {key} is an axis of the grid; write --set grid.{key}=[...]")
+        raise InputError(f"--set {text}: {key} is an axis of the grid; write --set grid.{key}=[...]")
     if first not in Grid.model_fields or first in ("name", "description"):
         tree["set"] = {**_mapping(tree.get("set")), key: value}
         for variant in (item for values in axes.values() if isinstance(values, list) for item in values):
@@ -146,15 +122,3 @@ def _set(tree: dict[str, Any], override: str) -> None:
 
 def _mapping(node: Any) -> dict[str, Any]:
     return node if isinstance(node, dict) else {}
-
-
-def _find(source: str) -> Path:
-    shipped = SHIPPED / f"{source}.yaml"
-    if shipped.parent == SHIPPED and shipped.is_file():
-        return shipped
-    path = Path(source)
-    if path.is_file():
-        return path
-    close = get_close_matches(source, shipped_grids(), n=1)
-    hint = f"did you mean {close[0]}?" if close else f"shipped grids are {', '.join(shipped_grids())}"
-    raise InputError(f"there is no grid {source!r}, neither shipped nor a file; {hint}")

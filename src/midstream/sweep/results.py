@@ -180,18 +180,16 @@ def check_same(name: str, before: Path, facts: Mapping[str, Any]) -> bool:
     Raises:
         InputError: it was begun as something else; names the first key that differs.
     """
-    from midstream.run_folder import flat
+    from midstream.run_folder import first_change
 
     try:
-        old = flat(yaml.safe_load(before.read_text(encoding="utf-8")))
+        told = yaml.safe_load(before.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError, UnicodeDecodeError):
         return False
-    new = flat(json.loads(json.dumps(facts)))
-    changed = sorted(key for key in old.keys() | new.keys() if old.get(key) != new.get(key))
-    if changed:
-        key = changed[0]
+    if found := first_change(told, json.loads(json.dumps(facts))):
+        key, old, new = found
         raise InputError(
-            f"{before.parent.parent} holds the cell {name} with {key}={old.get(key)!r}, but the grid now says "
-            f"{new.get(key)!r}; choose another --out, or measure such cells again with --redo"
+            f"{before.parent.parent} holds the cell {name} with {key}={old!r}, but the grid now says "
+            f"{new!r}; choose another --out, or measure such cells again with --redo"
         )
     return True
