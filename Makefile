@@ -28,7 +28,7 @@ WEIGHTS := src/midstream/pocket/weights
 pocket: $(STAMP)  ## make the shipped weights again: LM (29 + 24 minutes on 2 cores), encoders (14 and less each), connectors
 	$(BIN)/python -m midstream.pocket.pretrain lm --out runs/lm
 	$(BIN)/python -m midstream.pocket.pretrain lm --known runs/lm --minutes 24
-	for part in encoder audio video molecule series; do $(BIN)/python -m midstream.pocket.pretrain $$part || exit 1; done
+	for part in lm-deep lm-opt encoder audio video molecule series; do $(BIN)/python -m midstream.pocket.pretrain $$part || exit 1; done
 	$(BIN)/midstream train best --out $(WEIGHTS)/model --force
 	for pair in audio:audio video:video molecule:molecules series:series; do \
 	  $(BIN)/midstream train $${pair#*:} --out $(WEIGHTS)/model-$${pair%:*} --force || exit 1; done

@@ -7,19 +7,21 @@
 A row of a table is named as in the results: GRID/METHOD, or GRID/METHOD at a share of the data.
 """
 
-import argparse
 import re
-import sys
 from collections.abc import Callable, Sequence
+from enum import StrEnum
 from pathlib import Path
 from statistics import mean
+from typing import Annotated
+
+import typer
 
 from midstream.report.points import Point, points_of
 from midstream.report.statistics import Interval, difference
 from midstream.sweep.results import MOVED, read_table
 
 ROOT = Path(__file__).parent.parent
-TABLE, PAGE = ROOT / "results" / "evidence.parquet", ROOT / "docs" / "evidence.md"
+RESULTS, PAGE = ROOT / "results" / "evidence.parquet", ROOT / "docs" / "evidence.md"
 MARK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 CONTROLS = ("ceiling", "blind", "shuffled", "untrained")
 BASE = "depth/deep_insert@0"
@@ -27,24 +29,31 @@ Points = dict[tuple[str, str], Point]
 """Name and split -> point."""
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Write or check the page; returns the exit code."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
-    parser.add_argument("do", choices=("write", "check", "show"))
-    parser.add_argument("--table", type=Path, default=TABLE)
-    parser.add_argument("--page", type=Path, default=PAGE)
-    chosen = parser.parse_args(arguments)
-    points = named(points_of(read_table(chosen.table)))
-    if chosen.do == "show":
-        sys.stdout.write("\n\n".join(f"{name}\n\n{make(points)}" for name, make in TABLES.items()) + "\n")
-        return 0
-    before = chosen.page.read_text(encoding="utf-8")
+class Do(StrEnum):
+    """What is done with the tables."""
+
+    write = "write"
+    check = "check"
+    show = "show"
+
+
+def main(
+    do: Annotated[Do, typer.Argument(help="Write them into the page, check that they stand there, or print them.")],
+    results: Annotated[Path, typer.Option(help="Made by midstream sweep.")] = RESULTS,
+    page: Annotated[Path, typer.Option(help="With the marks of the tables.")] = PAGE,
+) -> None:
+    """The tables of docs/evidence.md, made from the results alone."""
+    points = named(points_of(read_table(results)))
+    if do is Do.show:
+        typer.echo("\n\n".join(f"{name}\n\n{make(points)}" for name, make in TABLES.items()))
+        return
+    before = page.read_text(encoding="utf-8")
     after = filled(before, points)
-    if chosen.do == "write":
-        chosen.page.write_text(after, encoding="utf-8")
-        return 0
-    sys.stdout.write("the page is what the results give\n" if after == before else "the page is not up to date\n")
-    return int(after != before)
+    if do is Do.write:
+        page.write_text(after, encoding="utf-8")
+    elif after != before:
+        typer.echo("the page is not what the results give; write it again", err=True)
+        raise typer.Exit(1)
 
 
 def filled(page: str, points: Points) -> str:
@@ -220,4 +229,4 @@ TABLES: dict[str, Callable[[Points], str]] = {
 }
 
 if __name__ == "__main__":
-    sys.exit(main())
+    typer.run(main)

@@ -59,7 +59,7 @@ def test_the_encoder_loads_through_the_auto_classes() -> None:
     assert not torch.allclose(out.last_hidden_state[0], out.last_hidden_state[1])
 
 
-PARTS = [pocket.lm_path(), *(pocket.encoder_path(medium) for medium in pocket.encoder_media())]
+PARTS = [*map(pocket.lm_path, pocket.lm_names()), *(pocket.encoder_path(medium) for medium in pocket.encoder_media())]
 
 
 @pytest.mark.parametrize("folder", PARTS, ids=lambda folder: folder.name)
