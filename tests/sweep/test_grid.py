@@ -106,6 +106,10 @@ def test_controls_are_of_all_splits_or_of_those_that_are_named(controls: Any) ->
     wanted = Evaluate(splits=["test", "held_out"], controls=controls)
     expected = [bool(controls), bool(controls) and controls != ["test"]]
     assert [wanted.controlled(split) for split in wanted.splits] == expected
+    assert [wanted.controlled(split, 3) for split in wanted.splits] == expected
+    first = wanted.model_copy(update={"control_seeds": [0]})
+    assert [first.controlled(split, 0) for split in wanted.splits] == expected
+    assert not any(first.controlled(split, 3) for split in wanted.splits)
 
 
 def test_set_changes_the_grid_or_every_recipe(tmp_path: Path) -> None:

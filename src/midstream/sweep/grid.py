@@ -40,19 +40,22 @@ class Variant(Settings):
 class Evaluate(Settings):
     """On what every cell is measured. What is not said here (the metric, the longest answer) is the recipe's.
 
-    `n` rows of each of the `splits`; all controls, none, or those of the splits that are named. `captions` rows of each
-    split are also described, by the caption metrics. Of each layer in `moved` is told what comes of the trained
-    connector when its tokens enter there instead, without retraining.
+    `n` rows of each of the `splits`; all controls, none, or those of the splits that are named, for every seed or for
+    `control_seeds` only. `captions` rows of each split are also described, by the caption metrics. Of each layer in
+    `moved` is told what comes of the trained connector when its tokens enter there instead, without retraining.
     """
 
     splits: list[str] = Field(default=["test"], min_length=1)
     n: PositiveInt = 500
     controls: bool | list[str] = True
+    control_seeds: list[NonNegativeInt] | None = None
     captions: NonNegativeInt = 0
     moved: list[NonNegativeInt] = Field(default=[])
 
-    def controlled(self, split: str) -> bool:
-        """Whether a split is measured with all controls."""
+    def controlled(self, split: str, seed: int | None = None) -> bool:
+        """Whether a split is measured with all controls, for a seed or for any."""
+        if None not in (seed, self.control_seeds) and seed not in (self.control_seeds or []):
+            return False
         return self.controls if isinstance(self.controls, bool) else split in self.controls
 
 

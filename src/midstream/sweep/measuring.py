@@ -45,7 +45,7 @@ def rows_of(
     rows: list[dict[str, Any]] = []
     for split in cell.evaluate.splits:
         asked = _Asked(cell, processor, split, report)
-        rows += [shared | row for row in asked.rows(model, cell.evaluate.controlled(split))]
+        rows += [shared | row for row in asked.rows(model, cell.evaluate.controlled(split, cell.recipe.training.seed))]
         for layer in cell.evaluate.moved:
             with entering_at(model, layer) as moved:
                 found = asked.rows(moved, controls=False)
