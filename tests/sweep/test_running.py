@@ -131,6 +131,21 @@ def test_models_go_and_what_is_done_is_not_done_again(done: Path, trained: list[
     assert before == {path.name: path.read_bytes() for path in (out / "cells").iterdir()}
 
 
+def test_a_table_alone_is_enough_to_go_on(done: Path, tmp_path: Path, trained: list[tuple[str, bool]]) -> None:
+    grid = grid_file(tmp_path, recipe=str(done.parent / "tiny.yaml"), grid={LAYER: [1, 2, 3]})
+    (tmp_path / "results").mkdir()
+    table = tmp_path / "results" / "tiny.parquet"
+    table.write_bytes((done.parent / "results" / "tiny.parquet").read_bytes())
+    before = {row["cell"]: row["date"] for row in read_table(table)}
+    assert run(grid).done == 3
+    assert trained == [("layer=2,seed=0", False)]  # what the table holds is not done again
+    after = {row["cell"]: row["date"] for row in read_table(table)}
+    assert after.keys() > before.keys() and all(after[cell] == date for cell, date in before.items())
+    (tmp_path / "results" / "tiny" / "cells" / "layer=1,seed=0.jsonl").unlink()
+    run(grid)
+    assert trained[1:] == [("layer=1,seed=0", False)]  # the control: with the folder there, its files alone count
+
+
 def test_a_cell_whose_file_is_cut_short_is_done_again_and_no_other(
     tmp_path: Path, trained: list[tuple[str, bool]]
 ) -> None:

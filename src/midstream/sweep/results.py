@@ -10,6 +10,7 @@ stands in the row for all kinds, so that intervals can be made from the table al
 
 import json
 import os
+import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,32 @@ def gather(folder: Path, table: Path) -> list[dict[str, Any]]:
     rows = [row for path in sorted((folder / "cells").glob("*.jsonl")) for row in read_rows(path) or []]
     write_table(table, rows)
     return rows
+
+
+def scatter(table: Path, folder: Path) -> None:
+    """Write the cells of a table into a sweep's folder that has none yet; what `gather` did, the other way round.
+
+    Raises:
+        InputError: the table is none of `midstream sweep`, or the folder cannot be written.
+    """
+    cells = folder / "cells"
+    if cells.exists() or not table.is_file():
+        return
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in read_table(table):
+        found.setdefault(row["cell"], []).append(row)
+    scratch = folder / f"cells.{os.getpid()}.part"
+    try:
+        scratch.mkdir(parents=True)
+        for name, rows in found.items():
+            write_rows(scratch / f"{name}.jsonl", rows)
+        scratch.rename(cells)
+    except OSError as error:
+        if cells.exists():  # another process was quicker
+            return
+        raise InputError(f"cannot write to {folder} ({error.strerror}); choose another --out") from None
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def mixed_parts(rows: Iterable[Mapping[str, Any]]) -> list[str]:

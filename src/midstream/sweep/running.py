@@ -8,7 +8,8 @@
         models/CELL         its model, until it is measured; with --keep, for good
     results/NAME.parquet    all rows
 
-Safe against an end at any moment: everything appears by a rename, and training goes on from its own checkpoint.
+Safe against an end at any moment: everything appears by a rename, and training goes on from its own checkpoint. Where
+there is only the table, as in a fresh clone, the cells are taken from there.
 """
 
 import json
@@ -33,7 +34,7 @@ from midstream.sweep.cells import Cell
 from midstream.sweep.grid import Grid
 from midstream.sweep.measuring import rows_of
 from midstream.sweep.processes import Share
-from midstream.sweep.results import ALL, check_same, gather, mixed_parts, read_rows, write_rows
+from midstream.sweep.results import ALL, check_same, gather, mixed_parts, read_rows, scatter, write_rows
 from midstream.training import REPORT_NAME, train
 from midstream.training_callbacks import Interrupted
 
@@ -93,6 +94,7 @@ def run(
         Interrupted: Ctrl-C; the finished cells are kept.
     """
     share = share or Share()
+    scatter(table_of(out), out)
     todo = [cell for cell in cells if not _is_done(cell, out, redo)]
     board = Board([Progress(cell.name) for cell in cells], share.of, listener)
     for cell in cells:
