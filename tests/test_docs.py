@@ -53,8 +53,10 @@ def test_make_targets_exist() -> None:
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A working directory with the pictures and the sound that the docs speak of."""
+    """A working directory with the pictures, the sound and the results that the docs speak of."""
     folder: Path = tmp_path_factory.mktemp("docs")
+    (folder / "results").mkdir()
+    (folder / "results" / "evidence.parquet").symlink_to(ROOT / "results" / "evidence.parquet")
     soundfile.write(folder / "scene.wav", sounds.render(pocket.scene_of("test", 0)), sounds.RATE)
     for name, colour in [("photo", "red"), ("a", "green"), ("b", "blue")]:
         Image.new("RGB", (64, 64), colour).save(folder / f"{name}.png")

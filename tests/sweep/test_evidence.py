@@ -13,15 +13,16 @@ from midstream.sweep.cells import cells_of
 from midstream.sweep.grid import load_grid
 from midstream.sweep.results import mixed_parts, read_table
 
-ROOT = Path(__file__).parent.parent
-PAGE = (ROOT / "docs" / "evidence.md").read_text(encoding="utf-8")
-SCRIPT = runpy.run_path(str(ROOT / "benchmarks" / "evidence.py"))
+ROOT = Path(__file__).parent.parent.parent
+NAME = "evidence"
+PAGE = (ROOT / "docs" / f"{NAME}.md").read_text(encoding="utf-8")
+SCRIPT = runpy.run_path(str(ROOT / "benchmarks" / f"{NAME}.py"))
 GRIDS = ("depth", "methods", "controls", "audio", "video", "data", "opt", "deep")
 
 
 @pytest.fixture(scope="module")
 def rows() -> list[dict[str, Any]]:
-    return read_table(ROOT / "results" / "evidence.parquet")
+    return read_table(ROOT / "results" / f"{NAME}.parquet")
 
 
 @pytest.fixture(scope="module")
