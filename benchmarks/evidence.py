@@ -144,8 +144,15 @@ def compared(points: Points, names: Sequence[str]) -> str:
     for name in sorted(names, key=lambda name: -_value(points[name, "test"])):
         test = points[name, "test"]
         what = [f"{int(test.first['trained_parameters']):,}", f"{test.first['learning_rate']:g}"]
-        rows.append([f"`{name}`", *scores(points, name, BASE), *what, cost(test, "train_step_of_entry_0")])
-    return table(["row", *HEAD, "trained", "learning rate", "training step"], rows)
+        costs = [beside(test, points[BASE, "test"], f"{part}_flops") for part in ("prefill", "train_step")]
+        rows.append([f"`{name}`", *scores(points, name, BASE), *what, *costs])
+    return table(["row", *HEAD, "trained", "learning rate", "prefill", "training step"], rows)
+
+
+def beside(point: Point, base: Point, column: str) -> str:
+    """A cost as a share of another point's."""
+    ours, theirs = point.mean(column), base.mean(column)
+    return "" if ours is None or theirs is None else f"{ours / theirs:.2f}"
 
 
 def _value(point: Point) -> float:
