@@ -313,3 +313,18 @@ def test_the_board_knows_how_long_it_will_take() -> None:
     shown = table(board)
     assert "1 of 4 cells done, about 3 min left" in str(shown.title) and shown.row_count == 4
     assert [spoken(seconds) for seconds in (40, 700, 9000)] == ["40 s", "12 min", "2.5 h"]
+
+
+def test_what_has_no_cache_is_measured_too(tmp_path: Path) -> None:
+    """eP-ALM's published mask lets tokens read what is still to come; its answers are read anew token by token."""
+    tree = {
+        "recipe": "ep_alm",
+        "set": {"training.steps": 1, "training.batch_size": 2, "data.scenes": 4, "data.questions": 1},
+        "grid": {"modalities.image.schedule.legacy": [False, True]},
+        "evaluate": {"splits": ["test"], "n": 3, "controls": False},
+    }
+    (tmp_path / "grid.yaml").write_text(yaml.safe_dump(tree))
+    outcome = run(tmp_path / "grid.yaml")
+    assert not outcome.failed
+    timed = {row["cell"]: row["prefill_ms"] for row in read_table(outcome.table) if row["kind"] == "all"}
+    assert timed["legacy=true,seed=0"] is None and timed["legacy=false,seed=0"] > 0

@@ -95,6 +95,11 @@ class Engine:
         """What is dropped of a modality at the input of `layer`."""
         return next((keep for keep in self.schedules[name].keeps if keep.layer == layer), None)
 
+    @property
+    def can_cache(self) -> bool:
+        """Whether what is read stays as it is when more text comes; not so under the mask of eP-ALM's published code."""
+        return all(schedule.reach == "causal" for schedule in self.schedules.values())
+
     def needs_cache(self, layer: int) -> bool:
         """Whether the layer is lent a cache of the engine's own, even in training."""
         return self.active[layer] != self.seen[layer] or layer in self.asks

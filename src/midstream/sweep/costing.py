@@ -79,7 +79,10 @@ def on_the_clock(
     model: MidstreamForCausalLM, processor: MidstreamProcessor, questions: Sequence[Question]
 ) -> dict[str, Any]:
     """Milliseconds from a question to the first token of its answer, encoder included: the median of some rounds over a
-    batch, divided by its size. On the CPU processor time, which leaves out what others run beside it."""
+    batch, divided by its size. On the CPU processor time, which leaves out what others run beside it. Nothing where no
+    cache can be had, for the answer would have to be read anew for each of its tokens."""
+    if not model.engine.can_cache:
+        return {}
     batch = processor.apply_chat_template(
         [list(question.messages) for question in questions], add_generation_prompt=True
     )

@@ -228,10 +228,9 @@ def answer(
     batch = processor.apply_chat_template([list(prompt) for prompt in prompts], add_generation_prompt=True)
     assert not isinstance(batch, str)
     inputs = {key: value.to(model.device) for key, value in batch.items()}
-    leaks = any(schedule.reach == "all" for schedule in model.engine.schedules.values())  # eP-ALM's published mask
     ids = model.generate(
         **inputs,
-        use_cache=not leaks,
+        use_cache=model.engine.can_cache,
         max_new_tokens=max_new_tokens,
         do_sample=False,
         temperature=None,
