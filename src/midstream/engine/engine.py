@@ -97,8 +97,8 @@ class Engine:
 
     @property
     def can_cache(self) -> bool:
-        """Whether what is read stays as it is when more text comes; not so under the mask of eP-ALM's published code."""
-        return all(schedule.reach == "causal" for schedule in self.schedules.values())
+        """Whether what is read stays as it is when more text comes: not so under eP-ALM's published mask."""
+        return all(schedule.reach != "all" for schedule in self.schedules.values())
 
     def needs_cache(self, layer: int) -> bool:
         """Whether the layer is lent a cache of the engine's own, even in training."""
