@@ -100,10 +100,15 @@ def scores(points: Points, name: str, base: str) -> list[str]:
     test, other = points[name, "test"], points.get((name, "held_out"))
     controls = [percent(test.interval(control), wide=False) for control in CONTROLS]
     held_out = percent(other.interval(), wide=False) if other else ""
-    return [percent(test.interval()), apart(test, points[base, "test"]), held_out, *controls, str(len(test.seeds))]
+    return [percent(test.interval()), apart(test, points[base, "test"]), held_out, *controls, _each(test)]
 
 
-HEAD = ("test", "against layer 0", "held out", *CONTROLS, "seeds")
+def _each(point: Point) -> str:
+    """What single seeds score."""
+    return ", ".join(f"{100 * row['value']:.0f}" for row in point.rows["accuracy"])
+
+
+HEAD = ("test", "against layer 0", "held out", *CONTROLS, "each seed")
 
 
 def of_grid(points: Points, *grids: str) -> list[str]:

@@ -51,9 +51,9 @@ def test_every_method_of_a_grid_was_measured_with_its_controls(grid: str, rows: 
     assert {row["method"] for row in found} == wanted
     conditions: dict[str, set[str]] = {}
     for row in found:
-        conditions.setdefault(row["cell"], set()).add(row["condition"])
-    for cell, known in conditions.items():
-        assert known >= {"accuracy", "blind", "ceiling", "shuffled", "untrained"}, cell
+        conditions.setdefault(row["method"], set()).add(row["condition"])
+    for method, known in conditions.items():
+        assert known >= {"accuracy", "blind", "ceiling", "shuffled", "untrained"}, method
 
 
 def test_learning_rates_are_the_best_of_the_search_and_the_search_saw_no_test_scene(rows: list[dict[str, Any]]) -> None:

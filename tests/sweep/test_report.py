@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from midstream.cli import app
 from midstream.errors import InputError
+from midstream.report.figures import figures_of
 from midstream.report.page import write_report
 from midstream.report.points import conditions_of, points_of
 from midstream.sweep.results import read_table, write_table
@@ -87,6 +88,23 @@ def test_figures_are_those_that_the_table_allows(tmp_path: Path) -> None:
     assert [path.name for path in written(tmp_path / "one", cell(0.8, n=20))[1]] == ["some-controls.png"]
     depths = cell(0.8, n=20) + cell(0.5, n=20, enter=6, settings=json.dumps({"layer": 6}))
     assert [path.name for path in written(tmp_path / "two", depths)[1]] == ["some-depth.png", "some-controls.png"]
+
+
+def test_figures_show_curves_and_not_the_search_that_went_before() -> None:
+    rows: list[dict[str, Any]] = []
+    for lm in ("one", "two", "three", "four"):
+        for enter in (0, 4):
+            facts = {"lm": lm, "enter": enter, "settings": json.dumps({"layer": enter})}
+            rows += cell(0.5, **facts, method="moving") + cell(0.4, **facts, method="moving", split="validation")
+        rows += cell(0.9, lm=lm, enter=2, method="fixed")
+    figures = figures_of(points_of(rows))
+    shown = [axes for axes in figures["depth"].axes if axes.get_visible()]
+    assert len(shown) == 4 and len({axes.get_position().x0 for axes in shown}) == 3  # three across, one below
+    assert not any("validation" in axes.get_title(loc="left") for axes in shown)
+    drawn = {line.get_label() for axes in shown for line in axes.get_lines()}
+    assert "moving" in drawn and "fixed" not in drawn
+    searched = figures_of(points_of([row for row in rows if row["split"] == "validation"]))
+    assert len([axes for axes in searched["depth"].axes if axes.get_visible()]) == 4  # the control: nothing else there
 
 
 def test_further_conditions_and_other_weights_are_shown(tmp_path: Path) -> None:

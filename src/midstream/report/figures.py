@@ -17,7 +17,11 @@ MARKS: Final = ("o", "s", "^", "D", "v", "P", "X", "*")
 GREY: Final = "#666666"
 LINES: Final = {"ceiling": (0, (6, 2)), "blind": (0, (2, 2)), "shuffled": (0, (1, 1)), "untrained": (0, (4, 1, 1, 1))}
 PANEL: Final = (5.4, 3.9)
+ACROSS: Final = 3
+"""Panels side by side; more of them go below."""
 DPI: Final = 160
+SEARCHED: Final = "validation"
+"""The split that settings were chosen on; it is drawn where there is no other."""
 Style: TypeAlias = dict[str, tuple[str, str]]
 """Series -> its colour and its marker."""
 Axes: TypeAlias = Any
@@ -36,6 +40,7 @@ def figures_of(points: Sequence[Point]) -> dict[str, Figure]:
         InputError: matplotlib is not installed.
     """
     _matplotlib()
+    points = [point for point in points if point.split != SEARCHED] or list(points)
     style = _styles([point.method for point in points])  # a method looks the same in all of them
     drawn = {name: draw(points, style) for name, draw in (("depth", depth), ("cost", cost), ("data", data))}
     drawn["controls"] = controls(points)
@@ -43,9 +48,13 @@ def figures_of(points: Sequence[Point]) -> dict[str, Figure]:
 
 
 def depth(points: Sequence[Point], style: Style) -> Figure | None:
-    """Accuracy against the layer at which tokens enter; None where all enter at one."""
+    """Accuracy against the layer at which tokens enter, of methods that were tried at several; None without one."""
     points = [point for point in points if point.mean("data_fraction") == 1 and point.mean("enter") is not None]
-    if len({point.mean("enter") for point in points}) < 2:
+    entries: dict[tuple[str, ...], set[float]] = {}
+    for point in points:
+        entries.setdefault((point.panel, point.split, point.method), set()).add(point.mean("enter") or 0.0)
+    points = [point for point in points if len(entries[point.panel, point.split, point.method]) > 1]
+    if not points:
         return None
 
     def draw(axes: Axes, chosen: Sequence[Point], style: Style) -> None:
@@ -61,10 +70,11 @@ def depth(points: Sequence[Point], style: Style) -> Figure | None:
 
 def data(points: Sequence[Point], style: Style) -> Figure | None:
     """Accuracy against the share of the data, of what was trained on several shares; None where nothing was."""
-    shares_of: dict[str, set[float]] = {}
+    shares_of: dict[tuple[str, ...], set[float]] = {}
     for point in points:
-        shares_of.setdefault(_series_name(point), set()).add(point.mean("data_fraction") or 1.0)
-    points = [point for point in points if len(shares_of[_series_name(point)]) > 1]
+        key = (point.panel, point.split, _series_name(point))
+        shares_of.setdefault(key, set()).add(point.mean("data_fraction") or 1.0)
+    points = [point for point in points if len(shares_of[point.panel, point.split, _series_name(point)]) > 1]
     if not points:
         return None
 
@@ -110,9 +120,10 @@ def controls(points: Sequence[Point]) -> Figure | None:
         return None
     groups = list(dict.fromkeys((point.panel, point.split) for point in points))
     tallest = max(sum((point.panel, point.split) == group for point in points) for group in groups)
-    figure, grid = _sheet(len(groups), 1, (PANEL[0], 1.5 + 0.26 * tallest))
+    size = (PANEL[0], 1.5 + 0.26 * tallest)
+    figure, grid = _sheet(min(len(groups), ACROSS), -(-len(groups) // ACROSS), size)
     style = {name: (INKS[n % len(INKS)], MARKS[n % len(MARKS)]) for n, name in enumerate(named)}
-    for axes, (panel, split) in zip(grid[0], groups, strict=True):
+    for axes, (panel, split) in zip(_places(grid, len(groups)), groups, strict=True):
         chosen = [point for point in points if (point.panel, point.split) == (panel, split)]
         for height, point in enumerate(reversed(chosen)):
             axes.axhline(height, color="#e6e6e6", linewidth=0.8, zorder=0)
@@ -142,8 +153,8 @@ def _series_name(point: Point) -> str:
 def _panels(points: Sequence[Point], draw: Callable[..., None], style: Style) -> Figure:
     """One panel for each data set, language model and split."""
     groups = list(dict.fromkeys((point.panel, point.split) for point in points))
-    figure, grid = _sheet(len(groups), 1)
-    for axes, (panel, split) in zip(grid[0], groups, strict=True):
+    figure, grid = _sheet(min(len(groups), ACROSS), -(-len(groups) // ACROSS))
+    for axes, (panel, split) in zip(_places(grid, len(groups)), groups, strict=True):
         draw(axes, [point for point in points if (point.panel, point.split) == (panel, split)], style)
         axes.set_title(f"{panel}: {split}", loc="left")
         axes.set_ylabel("score in %")
@@ -241,6 +252,13 @@ def _sheet(columns: int, rows: int, panel: tuple[float, float] = PANEL) -> tuple
         axes.title.set_fontsize(10)
         axes.tick_params(labelsize=8)
     return figure, grid
+
+
+def _places(grid: Any, count: int) -> list[Axes]:
+    """The first `count` places of a sheet; what is left over stays white."""
+    for axes in grid.flat[count:]:
+        axes.set_visible(False)
+    return list(grid.flat[:count])
 
 
 def _legend(figure: Figure, grid: Any) -> None:
