@@ -4,7 +4,8 @@
 preprocessing, and nothing learnt. It is the control that tells what pretraining was worth.
 """
 
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -62,9 +63,9 @@ def settled(name: str) -> str:
     return f"{RANDOM if is_random(name) else ''}{Path(known).resolve()}"
 
 
-def fresh() -> AbstractContextManager[object]:
+@contextmanager
+def fresh() -> Iterator[None]:
     """A `with` block in which weights are drawn from the one seed, and none drawn outside it change."""
-    stack = ExitStack()
-    stack.enter_context(torch.random.fork_rng(devices=[]))
-    torch.manual_seed(SEED)
-    return stack
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        yield
