@@ -42,12 +42,12 @@ def test_the_walk_of_training_is_the_models_own_forward(tokenizer: Any, shape: s
     torch.manual_seed(0)
     model = lm_others.opt(tokenizer) if shape == "opt" else lm_training.build_model(tokenizer)
     model.eval()
-    columns = lm_training.ROW_TOKENS - 1
+    columns, habits = lm_training.ROW_TOKENS - 1, lm_others.habits_of(model)
     ids = torch.randint(10, len(tokenizer), (2, columns))
     mask = torch.full((columns, columns), float("-inf")).triu(1)[None, None]
-    positions = lm_training._somewhere(model, torch.zeros(2, columns + 1)).clone()
+    positions = habits.positions(model, ids).clone()
     with torch.no_grad():
-        walked = model.lm_head(lm_training.states(model, torch.device("cpu"))(ids, mask, positions))
+        walked = model.lm_head(habits.walk(model, columns, torch.device("cpu"))(ids, mask, positions))
         expected = model(input_ids=ids, position_ids=positions, use_cache=False).logits
         wrong = model(input_ids=ids, position_ids=positions // 2, use_cache=False).logits
     near = 0.05 if shape == "llama" else 1e-4  # the walk turns with angles in bfloat16

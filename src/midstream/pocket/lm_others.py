@@ -5,11 +5,12 @@ and a gated one; it begins with lower heads that look a few tokens back, for the
 deeper Llama of a trained one (depth up-scaling, arXiv 2312.15166, section 3.1), to be trained on.
 """
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import torch
 
-from midstream.pocket.lm_shape import HEAD, LAYERS, LOOKS_BACK, WIDTH, generation_config
+from midstream.pocket.lm_shape import HEAD, LAYERS, LOOKS_BACK, WIDTH, Turned, generation_config
 
 POSITIONS: Final = 512
 FEED_FORWARD: Final = 512
@@ -53,12 +54,6 @@ def opt(tokenizer: Any) -> Any:
     model.set_attn_implementation("eager")
     model.generation_config = generation_config(tokenizer)
     return model
-
-
-def slow_parameters(model: Any) -> list[str]:
-    """Names of what is learnt slowly: see `SLOW`."""
-    layers = tuple(f"layers.{number}.self_attn.{part}_proj" for number in range(len(LOOKS_BACK)) for part in "qk")
-    return [name for name, _ in model.named_parameters() if "embed_positions" in name or any(p in name for p in layers)]
 
 
 def _frequencies() -> torch.Tensor:
@@ -115,3 +110,39 @@ def deepened(model: Any, layers: int) -> Any:
     deeper.set_attn_implementation("eager")
     deeper.generation_config = model.generation_config
     return deeper
+
+
+class Learned(Turned):
+    """How a model with learned positions is walked and trained."""
+
+    def walk(self, model: Any, columns: int, device: torch.device) -> Callable[..., torch.Tensor]:
+        """As `Turned.walk`."""
+        decoder = model.model.decoder
+
+        def states(ids_BT: torch.Tensor, mask_B1TT: torch.Tensor, positions_BT: torch.Tensor) -> torch.Tensor:
+            hidden_BTD = decoder.embed_tokens(ids_BT) + decoder.embed_positions(ids_BT, position_ids=positions_BT)
+            for layer in decoder.layers:
+                hidden_BTD = layer(hidden_BTD, attention_mask=mask_B1TT)
+            return decoder.final_layer_norm(hidden_BTD)
+
+        return states
+
+    def positions(self, model: Any, ids_BT: torch.Tensor) -> torch.Tensor:
+        """Of each row from a random place on, so that all there are get learnt."""
+        rows, columns = ids_BT.shape
+        first = torch.randint(model.config.max_position_embeddings - columns, (rows, 1), device=ids_BT.device)
+        return first + super().positions(model, ids_BT)
+
+    def slow(self, model: Any) -> list[str]:
+        """Positions, and queries and keys of the layers that begin by looking back: see `SLOW`."""
+        parts = tuple(f"layers.{number}.self_attn.{part}_proj" for number in range(len(LOOKS_BACK)) for part in "qk")
+        return [name for name, _ in model.named_parameters() if any(p in name for p in ("embed_positions", *parts))]
+
+    def after_step(self, model: Any) -> None:
+        """Places stay apart."""
+        keep_places_apart(model)
+
+
+def habits_of(model: Any) -> Turned:
+    """How a pocket language model is walked and trained."""
+    return Learned() if model.config.model_type == "opt" else Turned()

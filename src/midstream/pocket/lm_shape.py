@@ -6,6 +6,7 @@ With biases on queries and keys a head can attend by distance alone, so the firs
 goes on from there: binding then appears within the first million tokens. The architecture is ordinary Llama.
 """
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import torch
@@ -72,3 +73,33 @@ def look_back(attention: Any, head: int, distance: int) -> None:
     phases = distance * frequencies
     attention.q_proj.bias[rows] = SHARPNESS * torch.cat([torch.ones(half), torch.zeros(half)])
     attention.k_proj.bias[rows] = SHARPNESS * torch.cat([phases.cos(), phases.sin()])
+
+
+class Turned:
+    """How a model with rotary positions is walked and trained."""
+
+    def walk(self, model: Any, columns: int, device: torch.device) -> Callable[..., torch.Tensor]:
+        """A function of ids, mask and positions to the last hidden states, through the model's own layers."""
+        body = model.model
+        with torch.no_grad():
+            row = torch.arange(columns, device=device)[None]
+            angles = tuple(part.bfloat16() for part in body.rotary_emb(torch.zeros(1, device=device), row))
+
+        def states(ids_BT: torch.Tensor, mask_B1TT: torch.Tensor, positions_BT: torch.Tensor) -> torch.Tensor:
+            hidden_BTD = body.embed_tokens(ids_BT)
+            for layer in body.layers:
+                hidden_BTD = layer(hidden_BTD, attention_mask=mask_B1TT, position_embeddings=angles)
+            return body.norm(hidden_BTD)
+
+        return states
+
+    def positions(self, model: Any, ids_BT: torch.Tensor) -> torch.Tensor:
+        """Of each row: angles tell distances only, so all count from 0."""
+        return torch.arange(ids_BT.shape[1], device=ids_BT.device).expand(ids_BT.shape)
+
+    def slow(self, model: Any) -> list[str]:
+        """Names of parameters that are learnt slowly."""
+        return []
+
+    def after_step(self, model: Any) -> None:
+        """What has to be put right after an optimiser's step."""

@@ -24,7 +24,7 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from midstream.pocket import lm_evaluation, prose
 from midstream.pocket.corpus import STAGES, Corpus, tokenizer_texts
-from midstream.pocket.lm_others import SLOW, deepened, keep_places_apart, opt, slow_parameters
+from midstream.pocket.lm_others import SLOW, deepened, habits_of, opt
 from midstream.pocket.lm_shape import build_model
 from midstream.pocket.muon import BatchedMuon
 from midstream.pocket.tokenizer import train_tokenizer
@@ -70,7 +70,7 @@ class _Rows(IterableDataset[tuple[torch.Tensor, torch.Tensor]]):
 
 
 def _optimisers(model: Any, gentle: float) -> list[torch.optim.Optimizer]:
-    names = slow_parameters(model) if model.config.model_type == "opt" else []
+    names = habits_of(model).slow(model)
     slow = [p for name, p in model.named_parameters() if name in names]
     fast = {name: p for name, p in model.named_parameters() if name not in names}
     muon = BatchedMuon([p for name, p in fast.items() if p.ndim == 2 and "embed" not in name], lr=MUON_LR)
@@ -97,7 +97,7 @@ def weighted_loss(model: Any, device: torch.device) -> Callable[[torch.Tensor, t
     Documents that share a row do not see one another. Walks the model's own layers with one mask made beforehand: left
     to the model's ``forward``, the compiler works it out again in every layer, for half of the step.
     """
-    eos, read = model.config.eos_token_id, states(model, device)
+    eos, read = model.config.eos_token_id, habits_of(model).walk(model, ROW_TOKENS - 1, device)
     past_TT = torch.ones((ROW_TOKENS - 1, ROW_TOKENS - 1), dtype=torch.bool, device=device).tril()
 
     def loss(
@@ -118,44 +118,9 @@ def weighted_loss(model: Any, device: torch.device) -> Callable[[torch.Tensor, t
         mask_BTT = torch.zeros(same_BTT.shape, dtype=torch.bfloat16, device=device).masked_fill_(
             ~(same_BTT & past_TT), float("-inf")
         )
-        return compiled(ids_BT, weights_BT, mask_BTT[:, None], _somewhere(model, ids_BT))
+        return compiled(ids_BT, weights_BT, mask_BTT[:, None], habits_of(model).positions(model, ids_BT[:, 1:]))
 
     return masked
-
-
-def states(model: Any, device: torch.device) -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]:
-    """A function of ids, mask and positions to the last hidden states, walking the model's own layers."""
-    if model.config.model_type == "opt":
-        decoder = model.model.decoder
-
-        def walk(ids_BT: torch.Tensor, mask_B1TT: torch.Tensor, positions_BT: torch.Tensor) -> torch.Tensor:
-            hidden_BTD = decoder.embed_tokens(ids_BT) + decoder.embed_positions(ids_BT, position_ids=positions_BT)
-            for layer in decoder.layers:
-                hidden_BTD = layer(hidden_BTD, attention_mask=mask_B1TT)
-            return decoder.final_layer_norm(hidden_BTD)
-
-        return walk
-    body = model.model
-    with torch.no_grad():
-        row = torch.arange(ROW_TOKENS - 1, device=device)[None]
-        angles = tuple(part.bfloat16() for part in body.rotary_emb(torch.zeros(1, device=device), row))
-
-    def walk_turned(ids_BT: torch.Tensor, mask_B1TT: torch.Tensor, positions_BT: torch.Tensor) -> torch.Tensor:
-        hidden_BTD = body.embed_tokens(ids_BT)
-        for layer in body.layers:
-            hidden_BTD = layer(hidden_BTD, attention_mask=mask_B1TT, position_embeddings=angles)
-        return body.norm(hidden_BTD)
-
-    return walk_turned
-
-
-def _somewhere(model: Any, ids_BT: torch.Tensor) -> torch.Tensor:
-    """Positions of each row. Learned ones begin at a random place, so that all there are get learnt; turned ones look
-    at distances only, and always count from 0."""
-    rows, columns = ids_BT.shape[0], ids_BT.shape[1] - 1
-    spare = model.config.max_position_embeddings - columns if model.config.model_type == "opt" else 1
-    first = torch.randint(spare, (rows, 1), device=ids_BT.device)
-    return first + torch.arange(columns, device=ids_BT.device)
 
 
 def _save(folder: Path, model: Any, optimisers: list[torch.optim.Optimizer], step: int, spent: float) -> None:
@@ -247,8 +212,7 @@ def train(
         for optimiser in optimisers:
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
-        if model.config.model_type == "opt":
-            keep_places_apart(model)
+        habits_of(model).after_step(model)
         if step == first:
             began = time.monotonic() - budget.spent  # compiling does not count
         step += 1
