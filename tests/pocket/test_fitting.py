@@ -19,9 +19,9 @@ COURSE = sys.modules[__name__]
 class Tagger(nn.Module):
     """A layer that Muon trains, one that AdamW does."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = 128) -> None:
         super().__init__()
-        self.encoder = nn.ModuleDict({"layer": nn.Linear(4, 16), "out": nn.Linear(16, 4)})
+        self.encoder = nn.ModuleDict({"layer": nn.Linear(4, width // 8), "out": nn.Linear(width // 8, 4)})
 
     def forward(self, numbers: torch.Tensor) -> torch.Tensor:
         return self.encoder["out"](torch.relu(self.encoder["layer"](numbers)))

@@ -7,8 +7,9 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from midstream import pocket
-from midstream.pocket import lm_others, lm_training
-from midstream.pocket.lm_shape import LOOKS_BACK
+from midstream.pocket import lm_others
+from midstream.pocket.lm_loss import ROW_TOKENS
+from midstream.pocket.lm_shape import LOOKS_BACK, build_model
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +41,9 @@ def test_the_heads_of_an_untrained_opt_look_back_as_they_should(tokenizer: Any, 
 @pytest.mark.parametrize("shape", ["llama", "opt"])
 def test_the_walk_of_training_is_the_models_own_forward(tokenizer: Any, shape: str) -> None:
     torch.manual_seed(0)
-    model = lm_others.opt(tokenizer) if shape == "opt" else lm_training.build_model(tokenizer)
+    model = lm_others.opt(tokenizer) if shape == "opt" else build_model(tokenizer)
     model.eval()
-    columns, habits = lm_training.ROW_TOKENS - 1, lm_others.habits_of(model)
+    columns, habits = ROW_TOKENS - 1, lm_others.habits_of(model)
     ids = torch.randint(10, len(tokenizer), (2, columns))
     mask = torch.full((columns, columns), float("-inf")).triu(1)[None, None]
     positions = habits.positions(model, ids).clone()

@@ -19,6 +19,7 @@ from torch import nn
 from torch.nn import functional
 
 from midstream.pocket.render import IMAGE_SIZE, Spot, draw
+from midstream.pocket.sizes import WIDTH, heads_of
 from midstream.pocket.world import COLOURS, PLACES, SHAPES, SIZES, Bucket, Scene, sample_scene
 
 PATCH: Final = 8
@@ -80,15 +81,15 @@ def tagged_batch(bucket: Bucket, index: int, seed: int, size: int = BATCH) -> Ta
 class Tagger(nn.Module):
     """The encoder with the two heads that only its pretraining needs."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = WIDTH) -> None:
         super().__init__()
         from transformers import ViTConfig, ViTModel
 
         config = ViTConfig(
-            hidden_size=128,
+            hidden_size=width,
             num_hidden_layers=6,
-            num_attention_heads=4,
-            intermediate_size=512,
+            num_attention_heads=heads_of(width),
+            intermediate_size=4 * width,
             image_size=IMAGE_SIZE,
             patch_size=PATCH,
             hidden_dropout_prob=0.0,

@@ -20,6 +20,7 @@ from torch import nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from midstream.pocket.muon import BatchedMuon
+from midstream.pocket.sizes import WIDTH
 
 Batch = tuple[torch.Tensor, ...]
 
@@ -109,6 +110,7 @@ def pretrain(
     say: Callable[[str], None],
     known: Path | None = None,
     compiled: bool = True,
+    width: int = WIDTH,
 ) -> tuple[Any, dict[str, Any]]:
     """Train an encoder from nothing, or further.
 
@@ -120,12 +122,16 @@ def pretrain(
         say: receives one line of progress at a time.
         known: folder of an encoder that is trained further, under fresh heads.
         compiled: as `fit`.
+        width: of the encoder.
+
+    Raises:
+        InputError: a width that cannot be built.
 
     Returns:
         the tagger (its ``encoder`` is what ships) and figures about the run.
     """
     torch.manual_seed(seed)
-    model = course.Tagger().to(device)
+    model = course.Tagger(width).to(device)
     if known is not None:
         model.encoder.load_state_dict(load_file(known / "model.safetensors"))
     figures = fit(

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 import torch
 
-from midstream.pocket.lm_shape import HEAD, LAYERS, LOOKS_BACK, WIDTH, Turned, generation_config
+from midstream.pocket.lm_shape import LAYERS, LOOKS_BACK, Turned, generation_config
+from midstream.pocket.sizes import HEAD, WIDTH, heads_of
 
 POSITIONS: Final = 512
 FEED_FORWARD: Final = 512
@@ -37,7 +38,7 @@ def opt(tokenizer: Any) -> Any:
         word_embed_proj_dim=WIDTH,
         ffn_dim=FEED_FORWARD,
         num_hidden_layers=LAYERS,
-        num_attention_heads=WIDTH // HEAD,
+        num_attention_heads=heads_of(WIDTH),
         max_position_embeddings=POSITIONS,
         dropout=0.0,
         bos_token_id=tokenizer.bos_token_id,

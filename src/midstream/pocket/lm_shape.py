@@ -11,27 +11,30 @@ from typing import Any, Final
 
 import torch
 
+from midstream.pocket.sizes import HEAD, WIDTH, heads_of
+
 LAYERS: Final = 8
-WIDTH: Final = 128
-FEED_FORWARD: Final = 384
-HEAD: Final = 32
 ROPE_THETA: Final = 1000.0
 SHARPNESS: Final = 3.0
 LOOKS_BACK: Final = ((1, 2, 3, 4), (1, 2, 4, 6), (1, 3, 5, 7))
 """For the first layers, how many tokens back each head looks at the start."""
 
 
-def build_model(tokenizer: Any) -> Any:
-    """An untrained 8-layer, 128-wide Llama for the tokenizer; its replies end at a newline."""
+def build_model(tokenizer: Any, width: int = WIDTH) -> Any:
+    """An untrained 8-layer Llama for the tokenizer; its replies end at a newline.
+
+    Raises:
+        InputError: a width that cannot be built.
+    """
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=WIDTH,
-        intermediate_size=FEED_FORWARD,
+        hidden_size=width,
+        intermediate_size=3 * width,
         num_hidden_layers=LAYERS,
-        num_attention_heads=WIDTH // HEAD,
-        num_key_value_heads=WIDTH // HEAD,
+        num_attention_heads=heads_of(width),
+        num_key_value_heads=heads_of(width),
         max_position_embeddings=1024,
         tie_word_embeddings=True,
         attention_bias=True,

@@ -1,6 +1,7 @@
 """Pretraining of the pocket language model: text only, a wall-clock budget, exact resume.
 
-Owns the optimiser and the loop; the model is `lm_shape`'s, what is read is `corpus`'s. Knows nothing of pictures.
+Owns the optimiser and the loop; the model is `lm_shape`'s, the loss `lm_loss`'s, what is read is `corpus`'s. Knows
+nothing of pictures.
 
 Two CPU cores that were busy with other work read 9,600 to 12,500 tokens a second (bf16 autocast, compiled).
 Hidden matrices are trained by Muon, the rest by AdamW; the learning rate follows the clock: warm-up, constant, then
@@ -18,19 +19,19 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 import torch
-from torch.nn import functional
 from torch.utils.data import DataLoader, IterableDataset
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 from midstream.pocket import lm_evaluation, prose
 from midstream.pocket.corpus import STAGES, Corpus, tokenizer_texts
+from midstream.pocket.lm_loss import ROW_TOKENS, weighted_loss
 from midstream.pocket.lm_others import SLOW, deepened, habits_of, opt
 from midstream.pocket.lm_shape import build_model
 from midstream.pocket.muon import BatchedMuon
+from midstream.pocket.sizes import WIDTH
 from midstream.pocket.tokenizer import train_tokenizer
 from midstream.pocket.widening import WORLDS, WideCorpus, new_words, widened_model, widened_tokenizer
 
-ROW_TOKENS: Final = 177
 ROWS: Final = 24
 WARM_UP_STEPS: Final = 100
 DECAY_FROM: Final = 0.35
@@ -91,38 +92,6 @@ def _set_rate(optimisers: list[torch.optim.Optimizer], step: int, progress: floa
     return scale
 
 
-def weighted_loss(model: Any, device: torch.device) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
-    """A compiled function of (ids ``[B, T+1]``, weights ``[B, T+1]``) to the weighted mean cross entropy.
-
-    Documents that share a row do not see one another. Walks the model's own layers with one mask made beforehand: left
-    to the model's ``forward``, the compiler works it out again in every layer, for half of the step.
-    """
-    eos, read = model.config.eos_token_id, habits_of(model).walk(model, ROW_TOKENS - 1, device)
-    past_TT = torch.ones((ROW_TOKENS - 1, ROW_TOKENS - 1), dtype=torch.bool, device=device).tril()
-
-    def loss(
-        ids_BT: torch.Tensor, weights_BT: torch.Tensor, mask_B1TT: torch.Tensor, positions_BT: torch.Tensor
-    ) -> torch.Tensor:
-        with torch.autocast(device.type, dtype=torch.bfloat16):
-            logits_BTV = model.lm_head(read(ids_BT[:, :-1], mask_B1TT, positions_BT))
-        each = functional.cross_entropy(logits_BTV.float().flatten(0, 1), ids_BT[:, 1:].flatten(), reduction="none")
-        weights = weights_BT[:, 1:].flatten()
-        return (each * weights).sum() / weights.sum()
-
-    compiled = torch.compile(loss, dynamic=False)
-
-    def masked(ids_BT: torch.Tensor, weights_BT: torch.Tensor) -> torch.Tensor:
-        ended_BT = (ids_BT[:, :-1] == eos).int()
-        document_BT = ended_BT.cumsum(1) - ended_BT  # a document's eos still belongs to it
-        same_BTT = document_BT[:, :, None] == document_BT[:, None, :]
-        mask_BTT = torch.zeros(same_BTT.shape, dtype=torch.bfloat16, device=device).masked_fill_(
-            ~(same_BTT & past_TT), float("-inf")
-        )
-        return compiled(ids_BT, weights_BT, mask_BTT[:, None], habits_of(model).positions(model, ids_BT[:, 1:]))
-
-    return masked
-
-
 def _save(folder: Path, model: Any, optimisers: list[torch.optim.Optimizer], step: int, spent: float) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     state = {
@@ -135,7 +104,9 @@ def _save(folder: Path, model: Any, optimisers: list[torch.optim.Optimizer], ste
     (folder / "state.tmp").replace(folder / "state.pt")
 
 
-def _begin(work: Path, course: Course, known: Path | None, paragraphs: list[str], seed: int) -> tuple[Any, Any]:
+def _begin(
+    work: Path, course: Course, known: Path | None, paragraphs: list[str], seed: int, width: int
+) -> tuple[Any, Any]:
     """Model and tokenizer at the start of a run, or of its resumption: a resumed model keeps the words it knows."""
     if (work / "state.pt").exists():
         latest = work / "latest"
@@ -143,7 +114,7 @@ def _begin(work: Path, course: Course, known: Path | None, paragraphs: list[str]
         return model, PreTrainedTokenizerFast.from_pretrained(latest)
     if known is None:
         tokenizer = train_tokenizer(tokenizer_texts(paragraphs, seed))
-        return build_model(tokenizer), tokenizer
+        return build_model(tokenizer, width), tokenizer
     tokenizer = PreTrainedTokenizerFast.from_pretrained(known)
     if course == "opt":
         return opt(tokenizer), tokenizer
@@ -163,6 +134,8 @@ def train(
     check_every: float = 300.0,
     known: Path | None = None,
     course: Course = "pocket",
+    width: int = WIDTH,
+    more_prose: Path | None = None,
 ) -> tuple[Any, Any, dict[str, Any]]:
     """Train, or go on training, the language model.
 
@@ -176,13 +149,15 @@ def train(
         known: folder of a model that goes on to the second course (`widening`); without it the first one begins.
         course: "opt" begins a model of OPT's shape with the tokenizer of `known`, "deeper" goes on with `known` made
             deeper; both read of pictures only, "deeper" what the first course ends with.
+        width: of a model that is begun; one that goes on keeps its own.
+        more_prose: folder of .txt files that are read beside the English at hand.
 
     Returns:
         the model, the tokenizer and figures about the run (steps, tokens, minutes, loss).
     """
     torch.manual_seed(seed)
-    paragraphs = prose.paragraphs()
-    model, tokenizer = _begin(work, course, known, paragraphs, seed)
+    paragraphs = prose.paragraphs(more_prose)
+    model, tokenizer = _begin(work, course, known, paragraphs, seed, width)
     model = model.to(device)
     optimisers = _optimisers(model, GENTLE if known and course != "opt" else 1.0)
     budget, step, skipped = Budget(60 * minutes), 0, STAGES[-1].first if course == "deeper" else 0

@@ -22,7 +22,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
+from midstream.errors import InputError
 from midstream.pocket import encoder_path, lm_name, lm_path
+from midstream.pocket.sizes import WIDTH, heads_of
 
 ENCODERS: Final = {
     "encoder": ("midstream.pocket.encoder_training", 14.0),
@@ -53,6 +55,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default: auto)")
     parser.add_argument("--out", type=Path, help="folder to write (default: the shipped one)")
+    parser.add_argument("--width", type=int, default=WIDTH, help=f"of a model that is begun (default: {WIDTH})")
+    parser.add_argument("--prose", type=Path, help="lm only: folder of .txt files to read beside the English at hand")
     parser.add_argument("--known", type=Path, help="a second course, of the model in this folder")
     parser.add_argument(
         "--work", type=Path, help="language models only: folder for the resumable state (default: OUT with '.work')"
@@ -72,6 +76,8 @@ def _provenance(arguments: argparse.Namespace, device: str, figures: dict[str, A
     second = arguments.known and arguments.known != lm_path()
     part = f"{arguments.part} --known FIRST_COURSE" if second else arguments.part
     command = f"python -m midstream.pocket.pretrain {part} --minutes {arguments.minutes:g} --seed {arguments.seed}"
+    command += f" --width {arguments.width}" if arguments.width != WIDTH else ""
+    command += " --prose FOLDER" if arguments.prose else ""
     packages = ("torch", "transformers", "tokenizers", "numpy", "pillow")
     record = {
         "command": command,
@@ -102,7 +108,15 @@ def _train_lm(arguments: argparse.Namespace, device: str) -> None:
     wide = arguments.known is not None and course == "pocket"
     work = arguments.work or arguments.out.with_name(arguments.out.name + ".work")
     model, tokenizer, figures = lm_training.train(
-        arguments.minutes, arguments.seed, torch.device(device), work, _say, known=arguments.known, course=course
+        arguments.minutes,
+        arguments.seed,
+        torch.device(device),
+        work,
+        _say,
+        known=arguments.known,
+        course=course,
+        width=arguments.width,
+        more_prose=arguments.prose,
     )
     _say("measuring with greedy generation on described test scenes")
     model.set_attn_implementation("sdpa")
@@ -126,7 +140,13 @@ def _train_encoder(arguments: argparse.Namespace, device: str) -> None:
 
     course = import_module(ENCODERS[arguments.part][0])
     model, figures = pretrain(
-        course, arguments.minutes, arguments.seed, torch.device(device), _say, known=arguments.known
+        course,
+        arguments.minutes,
+        arguments.seed,
+        torch.device(device),
+        _say,
+        known=arguments.known,
+        width=arguments.width,
     )
     if arguments.known:
         figures["first_course"] = json.loads((arguments.known / "provenance.json").read_text())
@@ -134,6 +154,24 @@ def _train_encoder(arguments: argparse.Namespace, device: str) -> None:
     course.save(model, arguments.out)
     (arguments.out / "provenance.json").write_text(_provenance(arguments, device, figures, {"test": metrics}))
     _say(json.dumps(metrics))
+
+
+def _refused(arguments: argparse.Namespace) -> str | None:
+    """What is wrong with the arguments, and what to do."""
+    if arguments.minutes <= 0:
+        return f"--minutes must be above 0, not {arguments.minutes:g}"
+    if arguments.width != WIDTH:
+        try:
+            heads_of(arguments.width)
+        except InputError as error:
+            return f"--{error}"
+        if arguments.known or arguments.part in ("lm-opt", "lm-deep"):
+            return f"--width {arguments.width} is for a model that is begun by lm or an encoder; leave it out here"
+        if arguments.out is None:
+            return f"--width {arguments.width} would replace the shipped {arguments.part}; name a folder with --out"
+    if arguments.prose and not next(arguments.prose.rglob("*.txt"), None):
+        return f"--prose {arguments.prose} holds no .txt file; give a folder of plain text"
+    return None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -144,10 +182,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     device = ("cuda" if torch.cuda.is_available() else "cpu") if arguments.device == "auto" else arguments.device
     if arguments.minutes is None:
         arguments.minutes = (LMS | ENCODERS)[arguments.part][1]
-    if arguments.minutes <= 0:
-        sys.stderr.write(f"--minutes must be above 0, not {arguments.minutes:g}\n")
-        return 2
     is_lm = arguments.part in LMS
+    if (said := _refused(arguments)) is not None:
+        sys.stderr.write(said + "\n")
+        return 2
     arguments.out = arguments.out or (lm_path(lm_name(arguments.part)) if is_lm else encoder_path(arguments.part))
     (_train_lm if is_lm else _train_encoder)(arguments, device)
     return 0

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from midstream.errors import InputError
+
 _SKIP: Final = {"test", "tests", "idlelib", "lib2to3", "site-packages", "turtledemo", "__pycache__", "pydoc_data"}
 _PARAGRAPH: Final = re.compile(r"\n\s*\n")
 _ODD: Final = re.compile(r"[^A-Za-z ,.'\-]")
@@ -54,12 +56,25 @@ def _paragraphs(text: str) -> Iterator[str]:
             yield line
 
 
-def paragraphs() -> list[str]:
-    """Clean English paragraphs, without duplicates, in a fixed order for one Python version."""
+def paragraphs(more: Path | None = None) -> list[str]:
+    """Clean English paragraphs, without duplicates, in a fixed order for one Python version.
+
+    Args:
+        more: folder whose .txt files (UTF-8, paragraphs between empty lines) are read as well, in the order of names.
+
+    Raises:
+        InputError: `more` holds no .txt file.
+    """
     found: dict[str, None] = {}
     for path in _sources():
         for text in _docstrings(path):
             found.update(dict.fromkeys(_paragraphs(text)))
     for text in _topics():
         found.update(dict.fromkeys(_paragraphs(text)))
+    if more is not None:
+        files = sorted(more.rglob("*.txt"))
+        if not files:
+            raise InputError(f"{more} holds no .txt file; --prose takes a folder of plain text")
+        for path in files:
+            found.update(dict.fromkeys(_paragraphs(path.read_text(encoding="utf-8", errors="replace"))))
     return list(found)

@@ -21,6 +21,7 @@ from torch.nn import functional
 from midstream.pocket.molecules import tokenizer
 from midstream.pocket.molecules.tags import ATOM_WIDTHS, IGNORED, WHOLE_WIDTHS, tagged
 from midstream.pocket.molecules.world import sample
+from midstream.pocket.sizes import WIDTH, heads_of
 from midstream.pocket.world import Bucket
 
 BATCH: Final = 96
@@ -62,17 +63,17 @@ def tagged_batch(bucket: Bucket, index: int, seed: int, size: int = BATCH) -> Ta
 class Tagger(nn.Module):
     """The encoder with the three heads that only its pretraining needs."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = WIDTH) -> None:
         super().__init__()
         from transformers import DistilBertConfig, DistilBertModel
 
         config = DistilBertConfig(  # BERT without the pooler that nobody reads
             vocab_size=len(tokenizer.VOCABULARY),
             max_position_embeddings=tokenizer.LENGTH,
-            dim=128,
+            dim=width,
             n_layers=5,
-            n_heads=4,
-            hidden_dim=512,
+            n_heads=heads_of(width),
+            hidden_dim=4 * width,
             dropout=0.0,
             attention_dropout=0.0,
             pad_token_id=_PAD,

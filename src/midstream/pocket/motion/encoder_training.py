@@ -25,6 +25,7 @@ from midstream.pocket.motion.paths import FRAMES
 from midstream.pocket.motion.render import draw
 from midstream.pocket.motion.world import DIRECTIONS, EVENTS, SPEEDS, STILL, Clip, sample
 from midstream.pocket.render import IMAGE_SIZE, Floats
+from midstream.pocket.sizes import WIDTH, heads_of
 from midstream.pocket.world import COLOURS, SHAPES, Bucket
 
 PATCH: Final = 16
@@ -81,15 +82,15 @@ def tagged_batch(bucket: Bucket, index: int, seed: int, size: int = BATCH) -> Ta
 class Tagger(nn.Module):
     """The encoder with the head that only its pretraining needs."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = WIDTH) -> None:
         super().__init__()
         from transformers import VideoMAEConfig, VideoMAEModel
 
         config = VideoMAEConfig(
-            hidden_size=128,
+            hidden_size=width,
             num_hidden_layers=4,
-            num_attention_heads=4,
-            intermediate_size=512,
+            num_attention_heads=heads_of(width),
+            intermediate_size=4 * width,
             image_size=IMAGE_SIZE,
             patch_size=PATCH,
             num_frames=FRAMES,

@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from midstream.pocket.series.render import STEPS, render, spans
 from midstream.pocket.series.world import CHANNELS, FAULTS, LEVELS, TRENDS, WAVES, sample
+from midstream.pocket.sizes import WIDTH, heads_of
 from midstream.pocket.world import Bucket
 
 PATCH: Final = 8
@@ -56,7 +57,7 @@ def tagged_batch(bucket: Bucket, index: int, seed: int, size: int = BATCH) -> Ta
 class Tagger(nn.Module):
     """The encoder with the head that only its pretraining needs."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = WIDTH) -> None:
         super().__init__()
         from transformers import PatchTSTConfig, PatchTSTModel
 
@@ -65,10 +66,10 @@ class Tagger(nn.Module):
             context_length=STEPS,
             patch_length=PATCH,
             patch_stride=PATCH,
-            d_model=128,
+            d_model=width,
             num_hidden_layers=5,
-            num_attention_heads=4,
-            ffn_dim=512,
+            num_attention_heads=heads_of(width),
+            ffn_dim=4 * width,
             norm_type="layernorm",
             scaling=None,  # a line's level is something to be asked about
             do_mask_input=False,

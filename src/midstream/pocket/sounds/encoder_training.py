@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from midstream.pocket.encoder_training import WIDTHS, ids_of, tag_loss
+from midstream.pocket.sizes import WIDTH, heads_of
 from midstream.pocket.sounds.render import RATE, Floats, Note, play
 from midstream.pocket.world import PLACES, Bucket, Scene, sample_scene
 
@@ -112,15 +113,15 @@ def tagged_batch(bucket: Bucket, index: int, seed: int, size: int = BATCH) -> Ta
 class Tagger(nn.Module):
     """The encoder with the two heads that only its pretraining needs."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = WIDTH) -> None:
         super().__init__()
         from transformers import ASTConfig, ASTModel
 
         config = ASTConfig(
-            hidden_size=128,
+            hidden_size=width,
             num_hidden_layers=6,
-            num_attention_heads=4,
-            intermediate_size=512,
+            num_attention_heads=heads_of(width),
+            intermediate_size=4 * width,
             hidden_dropout_prob=0.0,
             attention_probs_dropout_prob=0.0,
             patch_size=PATCH,
