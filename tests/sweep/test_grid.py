@@ -122,6 +122,13 @@ def test_set_changes_the_grid_or_every_recipe(tmp_path: Path) -> None:
         cells(tmp_path, [f"{LAYER}=3"], grid={LAYER: [0, 1]})
 
 
+def test_what_is_typed_leaves_a_control_a_control() -> None:
+    found = {cell.name: cell.recipe for cell in cells_of(load_grid("controls", ["lm=pocket-deep", "training.lr=0.5"]))}
+    assert found["random_lm@4,seed=0"].lm == "random:pocket-deep"
+    assert found["noise@4,seed=0"].lm == "pocket-deep" and found["random_lm@4,seed=0"].training.lr == 0.5
+    assert found["random_encoder@4,seed=0"].modalities["image"].encoder == "random:pocket"  # the control: not typed
+
+
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "typo": ({"seed": [0]}, r"unknown key `seed`; did you mean `seeds`\?"),
     "inner typo": ({"evaluate": {"split": ["test"]}}, r"unknown key `evaluate.split`; did you mean `evaluate.splits`"),

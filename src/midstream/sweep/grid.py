@@ -19,6 +19,7 @@ from typing import Annotated, Any
 from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
 
 from midstream.errors import InputError
+from midstream.part_names import RANDOM, is_random
 from midstream.recipe import Recipe
 from midstream.recipe.files import Shelf, override, validated
 from midstream.recipe.node import Settings
@@ -90,7 +91,8 @@ def load_grid(source: str | Path, overrides: list[str] | None = None) -> Grid:
     Args:
         source: a shipped name, or the path of a YAML file.
         overrides: `key=value`, values read as YAML. A key of the grid itself (`seeds`, `evaluate.n`, `grid.AXIS`)
-            changes the grid, any other one the recipe of every cell.
+            changes the grid, any other one the recipe of every cell. Of a part that the file wants with fresh weights
+            (`random:NAME`) only the NAME is changed.
 
     Raises:
         InputError: no such grid, not YAML, unknown keys (with a suggestion), wrong values.
@@ -116,11 +118,17 @@ def _set(tree: dict[str, Any], text: str) -> None:
         tree["set"] = {**_mapping(tree.get("set")), key: value}
         for variant in (item for values in axes.values() if isinstance(values, list) for item in values):
             if key in _mapping(_mapping(variant).get("set")):  # what is typed comes before what the file says
-                variant["set"] = {**variant["set"], key: value}
+                variant["set"] = {**variant["set"], key: _untrained_too(variant["set"][key], value)}
     elif rest:
         tree[first] = {**_mapping(tree.get(first)), rest: value}
     else:
         tree[first] = value
+
+
+def _untrained_too(said: Any, typed: Any) -> Any:
+    """What is typed, with fresh weights where the file says so of the part: a control stays one."""
+    keeps = all(isinstance(name, str) for name in (said, typed)) and is_random(said) and not is_random(typed)
+    return f"{RANDOM}{typed}" if keeps else typed
 
 
 def _mapping(node: Any) -> dict[str, Any]:
