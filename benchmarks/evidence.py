@@ -1,6 +1,6 @@
 """The tables of docs/evidence.md, made from results/evidence.parquet alone. Measures nothing.
 
-    midstream sweep depth methods controls audio video data opt deep --out results/evidence
+    midstream sweep depth methods controls audio video data opt deep long --out results/evidence
     python benchmarks/evidence.py write
 
 `write` puts each table between its marks in the page; `check` says whether all of them are what the results give.
@@ -232,6 +232,7 @@ TABLES: dict[str, Callable[[Points], str]] = {
     "depth": depth("depth"),
     "senses": depth("audio", "video"),
     "models": depth("opt", "deep"),
+    "long": depth("long"),
     "methods": methods,
     "controls": controls,
     "data": data,

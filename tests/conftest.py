@@ -17,6 +17,11 @@ settings.register_profile("midstream", deadline=None, max_examples=60, derandomi
 settings.load_profile("midstream")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long tests first: begun last, one of them would leave the other process idle."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
     """Each test begins from the same random state, whichever ran before it."""

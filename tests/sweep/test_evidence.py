@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent.parent
 NAME = "evidence"
 PAGE = (ROOT / "docs" / f"{NAME}.md").read_text(encoding="utf-8")
 SCRIPT = runpy.run_path(str(ROOT / "benchmarks" / f"{NAME}.py"))
-GRIDS = ("depth", "methods", "controls", "audio", "video", "data", "opt", "deep")
+GRIDS = ("depth", "methods", "controls", "audio", "video", "data", "opt", "deep", "long")
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def test_every_table_is_what_the_results_give(points: Any) -> None:
 
 def test_every_sentence_points_to_a_row_that_is_there(points: Any) -> None:
     prose = SCRIPT["MARK"].sub("", PAGE)
-    named = set(re.findall(r"`((?:depth|methods|controls|audio|video|data|opt|deep)/[^`]+)`", prose))
+    named = set(re.findall(r"`((?:depth|methods|controls|audio|video|data|opt|deep|long)/[^`]+)`", prose))
     assert len(named) > 20
     assert named - {name for name, _ in points} == set()
 
@@ -54,6 +54,14 @@ def test_every_method_of_a_grid_was_measured_with_its_controls(grid: str, rows: 
         conditions.setdefault(row["method"], set()).add(row["condition"])
     for method, known in conditions.items():
         assert known >= {"accuracy", "blind", "ceiling", "shuffled", "untrained"}, method
+
+
+def test_the_quick_study_measures_the_same_methods_as_the_full_one() -> None:
+    full = {cell.name: cell.recipe for grid in GRIDS for cell in cells_of(load_grid(grid))}
+    for cell in cells_of(load_grid("quick")):
+        sense, at, layer = cell.method.partition("@")
+        name = f"{sense},deep_insert{at}{layer},seed=0" if sense in ("audio", "video") else cell.name
+        assert cell.recipe == full[name], name
 
 
 def test_learning_rates_are_the_best_of_the_search_and_the_search_saw_no_test_scene(rows: list[dict[str, Any]]) -> None:
