@@ -19,7 +19,7 @@ from midstream.engine.anatomy import Anatomy
 from midstream.engine.placement import Cargo
 from midstream.errors import InputError
 from midstream.own import OwnEncoder
-from midstream.part_names import encoder_source, fresh, is_random, lm_source
+from midstream.part_names import encoder_source, fresh, is_random, lm_source, not_loaded
 from midstream.preparing import medium_of
 from midstream.schedule import Schedule
 
@@ -196,7 +196,7 @@ def load_lm(source: str | Path | PreTrainedModel, **options: Any) -> PreTrainedM
         model.generation_config = _replies(path, model)
         return model
     except (OSError, ValueError) as error:
-        raise InputError(f"language model {str(source)!r} cannot be loaded: {str(error).splitlines()[0]}") from None
+        raise not_loaded("language model", source, error) from None
 
 
 def _replies(path: str, model: PreTrainedModel) -> GenerationConfig:

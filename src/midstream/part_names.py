@@ -29,6 +29,15 @@ def bare(name: str | Path) -> str:
     return str(name).removeprefix(RANDOM)
 
 
+def not_loaded(what: str, source: str | Path, error: Exception) -> InputError:
+    """Why a part cannot be loaded, and what to do, in one sentence."""
+    why = str(error).strip().splitlines()[0].rstrip(".")
+    hub = "give a local folder, or a hub id (with network; private and gated ones after `hf auth login`)"
+    own = "one of your own is made known with --plugin FILE.py (midstream.own)"
+    hint = f"{hub}; {own}" if what == "encoder" and "/" not in str(source) else hub
+    return InputError(f"{what} {str(source)!r} cannot be loaded: {why}; {hint}")
+
+
 def lm_source(name: str | Path) -> str:
     """The folder or hub id of a language model: of `pocket` and its relatives the shipped folder."""
     known = bare(name)

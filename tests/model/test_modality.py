@@ -51,7 +51,7 @@ def test_positions_are_one_of_three() -> None:
 
 
 def test_an_lm_that_is_not_there_is_one_sentence(tmp_path: Any) -> None:
-    with pytest.raises(InputError, match=r"language model .* cannot be loaded"):
+    with pytest.raises(InputError, match=r"language model .* cannot be loaded: .*; give a local folder, or a hub id"):
         load_lm(tmp_path / "nothing")
 
 

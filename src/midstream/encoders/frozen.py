@@ -15,7 +15,7 @@ from midstream.encoders import layouts
 from midstream.encoders.spec import FeatureSpec
 from midstream.errors import InputError
 from midstream.own import OwnEncoder, make_own
-from midstream.part_names import fresh
+from midstream.part_names import fresh, not_loaded
 
 
 class FrozenEncoder(nn.Module):
@@ -182,6 +182,5 @@ def load_encoder(
                 return FrozenEncoder(AutoModel.from_config(AutoConfig.from_pretrained(str(source))), features)
         model = AutoModel.from_pretrained(str(source), use_safetensors=True, **options)
     except (OSError, ValueError) as error:
-        hint = "" if "/" in str(source) else "; one of your own is made known with --plugin FILE.py (midstream.own)"
-        raise InputError(f"encoder {str(source)!r} cannot be loaded: {str(error).splitlines()[0]}{hint}") from None
+        raise not_loaded("encoder", source, error) from None
     return FrozenEncoder(model, features)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 from torch import Tensor
 
 from midstream.errors import InputError
+from midstream.part_names import not_loaded
 
 notes = logging.getLogger("midstream")
 """Where it is said that a medium was cut."""
@@ -85,4 +86,4 @@ def load_with(auto: Any, what: str, source: str) -> Any:
     try:
         return auto.from_pretrained(source)
     except (OSError, ValueError, ImportError) as error:
-        raise InputError(f"{what} {source!r} cannot be loaded: {str(error).strip().splitlines()[0]}") from None
+        raise not_loaded(what, source, error) from None
