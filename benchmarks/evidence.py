@@ -1,9 +1,9 @@
-"""The tables of docs/evidence.md, made from results/evidence.parquet alone. Measures nothing.
+"""The tables of docs/evidence.md and the README, made from results/evidence.parquet alone. Measures nothing.
 
     midstream sweep depth methods controls audio video data opt deep long --out results/evidence
     python benchmarks/evidence.py write
 
-`write` puts each table between its marks in the page; `check` says whether all of them are what the results give.
+`write` puts each table between its marks in the pages; `check` says whether all of them are what the results give.
 A row of a table is named as in the results: GRID/METHOD, or GRID/METHOD at a share of the data.
 """
 
@@ -21,7 +21,7 @@ from midstream.report.statistics import Interval, difference
 from midstream.sweep.results import MOVED, read_table
 
 ROOT = Path(__file__).parent.parent
-RESULTS, PAGE = ROOT / "results" / "evidence.parquet", ROOT / "docs" / "evidence.md"
+RESULTS, PAGES = ROOT / "results" / "evidence.parquet", [ROOT / "docs" / "evidence.md", ROOT / "README.md"]
 MARK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 CONTROLS = ("ceiling", "blind", "shuffled", "untrained")
 BASE = "depth/deep_insert@0"
@@ -38,22 +38,23 @@ class Do(StrEnum):
 
 
 def main(
-    do: Annotated[Do, typer.Argument(help="Write them into the page, check that they stand there, or print them.")],
+    do: Annotated[Do, typer.Argument(help="Write them into the pages, check that they stand there, or print them.")],
     results: Annotated[Path, typer.Option(help="Made by midstream sweep.")] = RESULTS,
-    page: Annotated[Path, typer.Option(help="With the marks of the tables.")] = PAGE,
+    pages: Annotated[list[Path], typer.Option("--page", help="With the marks of tables.")] = PAGES,
 ) -> None:
-    """The tables of docs/evidence.md, made from the results alone."""
+    """The tables of docs/evidence.md and the README, made from the results alone."""
     points = named(points_of(read_table(results)))
     if do is Do.show:
         typer.echo("\n\n".join(f"{name}\n\n{make(points)}" for name, make in TABLES.items()))
         return
-    before = page.read_text(encoding="utf-8")
-    after = filled(before, points)
-    if do is Do.write:
-        page.write_text(after, encoding="utf-8")
-    elif after != before:
-        typer.echo("the page is not what the results give; write it again", err=True)
-        raise typer.Exit(1)
+    for page in pages:
+        before = page.read_text(encoding="utf-8")
+        after = filled(before, points)
+        if do is Do.write:
+            page.write_text(after, encoding="utf-8")
+        elif after != before:
+            typer.echo(f"{page.name} is not what the results give; write it again", err=True)
+            raise typer.Exit(1)
 
 
 def filled(page: str, points: Points) -> str:
@@ -217,6 +218,21 @@ def moved(points: Points) -> str:
     return table(["row", "where it was trained", "moved to 0", "moved to 4"], rows)
 
 
+def readme(points: Points) -> str:
+    """The shipped recipes at their full length."""
+    rows = []
+    for name in sorted(of_grid(points, "long"), key=_layer):
+        test = points[name, "test"]
+        value, ceiling = _value(test), test.interval("ceiling")
+        share = f"{100 * value / ceiling.value:.0f}%" if ceiling else ""
+        controls = [percent(test.interval(control), wide=False) for control in CONTROLS]
+        costs = [cost(test, f"{part}_of_entry_0") for part in ("prefill", "train_step")]
+        trained = f"{int(test.first['trained_parameters']):,}"
+        rows.append([f"`{name}`", f"**{100 * value:.1f}** ({_each(test)})", share, *controls, trained, *costs])
+    head = ["row", "exact match (each seed)", "of ceiling", *CONTROLS, "trained", "prefill", "training step"]
+    return table(head, rows)
+
+
 def rates(points: Points) -> str:
     """The search for learning rates, on validation scenes."""
     found: dict[str, dict[str, str]] = {}
@@ -239,6 +255,7 @@ TABLES: dict[str, Callable[[Points], str]] = {
     "captions": captions,
     "moved": moved,
     "rates": rates,
+    "readme": readme,
 }
 
 if __name__ == "__main__":

@@ -127,7 +127,7 @@ def test_what_several_processes_run_is_a_command(line: str) -> None:
         ("benchmarks/pocket_worlds.py sounds", "sounds"),
         ("benchmarks/pocket_worlds.py audio --n many", "valid integer"),
         ("benchmarks/cache_equality.py", "out"),
-        ("benchmarks/first_light.py figures", "figures"),
+        ("benchmarks/evidence.py figures", "figures"),
         ("benchmarks/nothing.py", "nothing"),
     ],
 )

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 from transformers import OPTConfig
 from typer.testing import CliRunner
 
@@ -111,35 +110,3 @@ def test_read_once(tmp_path: Path) -> None:
     assert set(result["seconds"]) == {"encoder", "first", "second"} and result["second_over_first"]["median"] > 0
     ratios = result["second_over_promised"]  # more is promised by layers than by columns
     assert ratios["by_layers"]["median"] > ratios["by_columns"]["median"] > 0
-
-
-def test_first_light(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    script, here, out = names("first_light"), Here(), tmp_path / "out.json"
-    parts = script["run"].__globals__
-    monkeypatch.setitem(parts, "_midstream", lambda arguments, environment: here(*arguments))
-    script["run"](out, seeds=1, depths="2", n=2, workers=1)
-    cells = json.loads(out.read_text())
-    assert [(cell["recipe"], cell.get("layer")) for cell in cells] == [
-        *((name, None) for name in ("deep_insert", "prepend", "ep_alm")),
-        ("deep_insert", 2),
-    ]
-    assert len({cell["trained_parameters"] for cell in cells}) > 1 and cells[0]["eval"]["n"] == 2
-    script["run"](out, seeds=1, depths="2", n=2, workers=1)
-    assert here.times("train") == 4  # what is there is not run again
-    page = tmp_path / "README.md"
-    monkeypatch.setitem(parts, "README", page)
-    page.write_text("before <!-- figures -->stale<!-- /figures --> after")
-    script["readme"](out)
-    text = page.read_text()
-    assert (
-        text.startswith("before <!-- figures -->") and text.endswith("<!-- /figures --> after") and "stale" not in text
-    )
-    assert [line.split("|")[1:3] for line in text.splitlines() if line.startswith("| `")] == [
-        [" `deep_insert` ", " 4 "],
-        [" `prepend` ", " 0 "],
-        [" `ep_alm` ", " 4..6 "],
-        [" `deep_insert` ", " 2 "],
-    ]
-    page.write_text("no place for figures")
-    with pytest.raises(typer.BadParameter, match="README"):
-        script["readme"](out)
