@@ -1,6 +1,6 @@
 """The tables of docs/evidence.md and the README, made from results/evidence.parquet alone. Measures nothing.
 
-    midstream sweep depth methods controls audio video data opt deep long --out results/evidence
+    midstream sweep depth methods controls rate audio video data opt deep long --out results/evidence
     python benchmarks/evidence.py write
 
 `write` puts each table between its marks in the pages; `check` says whether all of them are what the results give.
@@ -212,10 +212,11 @@ def _length(conditions: dict[str, dict[str, list[float]]], condition: str) -> st
 def moved(points: Points) -> str:
     """Connectors trained at one layer and measured at another."""
     rows = []
-    for name in of_grid(points, "depth"):
+    for name in sorted(of_grid(points, "depth", "rate"), key=_layer):
         test = points[name, "test"]
-        rows.append([f"`{name}`", percent(test.interval()), *(percent(test.interval(f"{MOVED}{n}")) for n in (0, 4))])
-    return table(["row", "where it was trained", "moved to 0", "moved to 4"], rows)
+        others = [percent(test.interval(f"{MOVED}{layer}")) for layer in (0, 4)]
+        rows.append([f"`{name}`", f"{test.first['learning_rate']:g}", percent(test.interval()), *others])
+    return table(["row", "learning rate", "where it was trained", "moved to 0", "moved to 4"], rows)
 
 
 def readme(points: Points) -> str:

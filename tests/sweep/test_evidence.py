@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent.parent
 NAME = "evidence"
 PAGE = (ROOT / "docs" / f"{NAME}.md").read_text(encoding="utf-8")
 SCRIPT = runpy.run_path(str(ROOT / "benchmarks" / f"{NAME}.py"))
-GRIDS = ("depth", "methods", "controls", "audio", "video", "data", "opt", "deep", "long")
+GRIDS = ("depth", "methods", "controls", "audio", "video", "data", "opt", "deep", "long", "rate")
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,7 @@ def test_every_table_is_what_the_results_give(points: Any) -> None:
 
 def test_every_sentence_points_to_a_row_that_is_there(points: Any) -> None:
     prose = SCRIPT["MARK"].sub("", PAGE)
-    named = set(re.findall(r"`((?:depth|methods|controls|audio|video|data|opt|deep|long)/[^`]+)`", prose))
+    named = set(re.findall(r"`((?:depth|methods|controls|audio|video|data|opt|deep|long|rate)/[^`]+)`", prose))
     assert len(named) > 20
     assert named - {name for name, _ in points} == set()
 

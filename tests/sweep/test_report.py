@@ -107,6 +107,52 @@ def test_figures_show_curves_and_not_the_search_that_went_before() -> None:
     assert len([axes for axes in searched["depth"].axes if axes.get_visible()]) == 4  # the control: nothing else there
 
 
+def test_only_what_was_trained_as_long_stands_in_one_panel() -> None:
+    def titles(steps: int) -> set[str]:
+        rows = [row for enter in (0, 4) for row in cell(0.5, enter=enter, settings=json.dumps({"layer": enter}))]
+        rows += [row for enter in (0, 4) for row in cell(0.6, enter=enter, steps=steps, method=f"long@{enter}")]
+        rows += cell(0.4, split="validation", steps=7)  # a search is of another split, which divides nothing
+        for row in rows:
+            row.update(batch_size=8, steps=row["steps"] or 130)
+        shown = figures_of(points_of(rows))["depth"].axes
+        return {axes.get_title(loc="left") for axes in shown if axes.get_visible()}
+
+    assert titles(300) == {f"pocket pictures, pocket, {steps} steps of 8: test" for steps in (130, 300)}
+    assert titles(130) == {"pocket pictures, pocket: test"}  # the control
+
+
+def test_two_grids_with_one_method_at_one_layer_are_two_lines() -> None:
+    def labels(other: int) -> set[str]:
+        rows = [row for enter in (0, 4) for row in cell(0.5, enter=enter, grid="depth", method=f"deep_insert@{enter}")]
+        for enter in (other, other + 2):
+            rows += cell(
+                0.6, enter=enter, grid="rate", method=f"deep_insert@{enter}", settings=json.dumps({"rate": "other"})
+            )
+        points = points_of(rows)
+        shown = figures_of(points)["depth"].axes[0].get_legend_handles_labels()[1]
+        return {name for name in shown if name.startswith("deep")} | {point.label for point in points}
+
+    assert {"deep_insert (depth)", "deep_insert (rate)", "deep_insert@4, rate other", "deep_insert@4"} <= labels(4)
+    apart = labels(5)  # the control: no layer is in both, and no axis tells them apart
+    assert {"deep_insert", "deep_insert@5"} <= apart and "deep_insert (rate)" not in apart
+
+
+def test_a_legend_is_no_wider_than_the_figure() -> None:
+    rows: list[dict[str, Any]] = []
+    for method in ("a way in with a long name", "another one", "deep_insert", "ep_alm"):
+        for share in (0.01, 0.1, 1.0):
+            settings = json.dumps({"method": method, "fraction": share})
+            rows += cell(0.5, method=method, data_fraction=share, settings=settings)
+    for figure in figures_of(points_of(rows)).values():
+        figure.canvas.draw()
+        found = figure.legends[0].get_window_extent()
+        assert found.x0 >= 0 and found.x1 <= figure.bbox.width
+        names = [text.get_text() for text in figure.legends[0].get_texts()]
+        wide = figure.legend(figure.legends[0].legend_handles, names, ncols=9)
+        figure.canvas.draw()
+        assert wide.get_window_extent().width > found.width  # the control
+
+
 def test_further_conditions_and_other_weights_are_shown(tmp_path: Path) -> None:
     rows = cell(0.8, n=20)
     rows.append(rows[0] | {"condition": "random features", "scores": [0.0] * 20, "value": 0.0})

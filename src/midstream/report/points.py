@@ -15,7 +15,7 @@ CONDITIONS = ("accuracy", "ceiling", "blind", "shuffled", "untrained")
 Row = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Point:
     """One setting of a sweep on one split.
 
@@ -24,7 +24,8 @@ class Point:
         method: what is before an @; variants of one method share it.
         variant: what tells it from the method's other ones, the share of the data left out.
         split: of the data.
-        panel: data and language model: only points of one panel compare.
+        panel: data, language model and, where a table has several, the length of training: only points of one panel
+            compare.
         rows: condition -> its rows, one for each seed.
         intervals: condition -> mean and interval over seeds and scenes.
         kinds: kind of question -> mean accuracy.
@@ -70,9 +71,9 @@ def points_of(rows: Iterable[Row]) -> list[Point]:
     for row in rows:
         key = ("grid", "method", "settings", "recipe", "lm", "data", "split")
         groups.setdefault(tuple(str(row[name]) for name in key), []).append(row)
-    made = [_point(group) for group in groups.values()]
-    varying = _varying(made)
-    return [_named(point, varying) for point in made]
+    made = _of_one_length([_point(group) for group in groups.values()])
+    varying = {place: _varying(chosen) for place, chosen in _by_place(made).items()}
+    return [_named(point, varying[point.panel, point.split]) for point in made]
 
 
 def conditions_of(points: Sequence[Point]) -> list[str]:
@@ -105,13 +106,36 @@ def _point(group: Sequence[Row]) -> Point:
     )
 
 
-def _varying(points: Sequence[Point]) -> list[str]:
-    """Axes of the grid that tell points of one method apart."""
-    found: dict[str, dict[str, set[str]]] = {}
+def _by_place(points: Sequence[Point]) -> dict[tuple[str, str], list[Point]]:
+    """Panel and split -> its points."""
+    found: dict[tuple[str, str], list[Point]] = {}
     for point in points:
-        for axis, value in json.loads(point.first["settings"]).items():
-            found.setdefault(axis, {}).setdefault(point.first["method"], set()).add(json.dumps(value))
-    return [axis for axis, values in found.items() if any(len(there) > 1 for there in values.values())]
+        found.setdefault((point.panel, point.split), []).append(point)
+    return found
+
+
+def _of_one_length(points: Sequence[Point]) -> list[Point]:
+    """The points with the length of their training in the panel's name, where a panel has several."""
+    long = {point: f"{point.first['steps']} steps of {point.first['batch_size']}" for point in points}
+    several = {place for place, chosen in _by_place(points).items() if len({long[point] for point in chosen}) > 1}
+    return [
+        replace(point, panel=f"{point.panel}, {long[point]}") if (point.panel, point.split) in several else point
+        for point in points
+    ]
+
+
+def _varying(points: Sequence[Point]) -> list[str]:
+    """Axes of the grids that tell points of one method apart; one that another grid has not does, too."""
+    told = [(point.first["method"], json.loads(point.first["settings"])) for point in points]
+    axes = dict.fromkeys(axis for _, settings in told for axis in settings)
+    return [axis for axis in axes if _differs(axis, told)]
+
+
+def _differs(axis: str, told: Sequence[tuple[str, Mapping[str, Any]]]) -> bool:
+    found: dict[str, set[str]] = {}
+    for method, settings in told:
+        found.setdefault(method, set()).add(json.dumps(settings.get(axis)))
+    return any(len(values) > 1 for values in found.values())
 
 
 def _named(point: Point, varying: Sequence[str]) -> Point:
