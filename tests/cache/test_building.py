@@ -60,6 +60,7 @@ def shards(folder: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in folder.glob("*.safetensors")}
 
 
+@pytest.mark.slow
 def test_kill_9_keeps_finished_shards(recipe: Any, tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text(recipe.to_yaml())
     code = f"""

@@ -132,6 +132,7 @@ train(load_recipe({str(out.parent / "recipe.yaml")!r}), {str(out)!r}, callbacks=
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment)
 
 
+@pytest.mark.slow
 def test_kill_9_loses_nothing(tmp_path: Path) -> None:
     recipe = runs.tiny_recipe(tmp_path / "parts")
     train(recipe, tmp_path / "whole")

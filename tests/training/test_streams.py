@@ -97,8 +97,25 @@ def test_broken_bytes_are_named_by_their_sample(tmp_path: Path) -> None:
         train(told, tmp_path / "model")
 
 
-def _two_processes(folder: Path, before: str = "") -> subprocess.CompletedProcess[str]:
-    """Train on a stream whose batches are of different widths; `before` is code that each process runs first."""
+TWICE = """
+import sys
+import midstream.connector_trainer as trainer
+from midstream.recipe import load_recipe
+from midstream.training import train
+
+train(load_recipe(sys.argv[1]), sys.argv[2])
+plain = trainer.TrainingArguments
+trainer.TrainingArguments = lambda accelerator_config, **others: plain(**others)
+train(load_recipe(sys.argv[1]), sys.argv[2] + "-dispatched")
+"""
+"""Trains as we do; then leaves it to Accelerate how a stream is shared: the first process reads it and cuts its batches
+up for all."""
+
+
+@pytest.fixture(scope="module")
+def launched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """Two processes that train on a stream whose batches are of different widths, both ways."""
+    folder: Path = tmp_path_factory.mktemp("two")
     told = recipe(folder / "parts", "jsonl", train="x", streaming=True, shuffle=0)
     words = ["a", "a b c d e f g h i j k l m n o p q r s t u v w x y z"]
     path = folder / "parts" / "data" / "train.jsonl"
@@ -107,11 +124,9 @@ def _two_processes(folder: Path, before: str = "") -> subprocess.CompletedProces
         row["messages"][0]["content"][-1]["text"] = words[number // 2 % 2]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "recipe.yaml").write_text(told.to_yaml())
-    code = "from midstream.recipe import load_recipe; from midstream.training import train; import sys; "
-    code += "train(load_recipe(sys.argv[1]), sys.argv[2])"
-    (folder / "script.py").write_text(before + code)
+    (folder / "script.py").write_text(TWICE)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    return subprocess.run(
+    done = subprocess.run(
         [*launch, str(folder / "script.py"), str(folder / "recipe.yaml"), str(folder / "model")],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -119,25 +134,19 @@ def _two_processes(folder: Path, before: str = "") -> subprocess.CompletedProces
         timeout=240,
         check=False,
     )
+    return folder, done
 
 
 @pytest.mark.slow
-def test_two_processes_share_a_stream(tmp_path: Path) -> None:
-    done = _two_processes(tmp_path)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert weights(tmp_path / "model")
-
-
-DISPATCHING = """
-import midstream.connector_trainer as trainer
-plain = trainer.TrainingArguments
-trainer.TrainingArguments = lambda accelerator_config, **others: plain(**others)
-"""
-"""Leaves it to Accelerate how a stream is shared: the first process reads it and cuts its batches up for all."""
+def test_two_processes_share_a_stream(launched: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    folder, done = launched
+    assert weights(folder / "model"), done.stderr[-3000:]
 
 
 @pytest.mark.slow
-def test_the_control_two_processes_cannot_share_dispatched_batches(tmp_path: Path) -> None:
-    done = _two_processes(tmp_path, before=DISPATCHING)
+def test_the_control_two_processes_cannot_share_dispatched_batches(
+    launched: tuple[Path, subprocess.CompletedProcess[str]],
+) -> None:
+    folder, done = launched
     assert done.returncode != 0 and "Sizes of tensors must match" in done.stderr, done.stderr[-3000:]
-    assert not (tmp_path / "model").exists()
+    assert not (folder / "model-dispatched").exists()
