@@ -221,13 +221,13 @@ def moved(points: Points) -> str:
 
 def readme(points: Points) -> str:
     """The shipped recipes at their full length."""
-    rows = []
+    rows, first = [], "long/deep_insert@0"
     for name in sorted(of_grid(points, "long"), key=_layer):
         test = points[name, "test"]
         value, ceiling = _value(test), test.interval("ceiling")
         share = f"{100 * value / ceiling.value:.0f}%" if ceiling else ""
         controls = [percent(test.interval(control), wide=False) for control in CONTROLS]
-        costs = [cost(test, f"{part}_of_entry_0") for part in ("prefill", "train_step")]
+        costs = [beside(test, points[first, "test"], f"{part}_flops") for part in ("prefill", "train_step")]
         trained = f"{int(test.first['trained_parameters']):,}"
         rows.append([f"`{name}`", f"**{100 * value:.1f}** ({_each(test)})", share, *controls, trained, *costs])
     head = ["row", "exact match (each seed)", "of ceiling", *CONTROLS, "trained", "prefill", "training step"]

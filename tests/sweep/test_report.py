@@ -72,7 +72,7 @@ def test_it_says_what_the_table_says(page: Path) -> None:
             assert f">{100 * found.value:.1f} <span" in text
         assert f">{point.label}<" in text
     labels = {point.label for point in points}
-    assert {"deep_insert, layer 4, 100% of the data", "ep_alm, 10% of the data"} <= labels
+    assert {"deep_insert, layer 4", "ep_alm, 10% of the data"} <= labels
     assert "midstream sweep grid" in text and "torch 2.13.0" in text
 
 
@@ -132,9 +132,18 @@ def test_two_grids_with_one_method_at_one_layer_are_two_lines() -> None:
         shown = figures_of(points)["depth"].axes[0].get_legend_handles_labels()[1]
         return {name for name in shown if name.startswith("deep")} | {point.label for point in points}
 
-    assert {"deep_insert (depth)", "deep_insert (rate)", "deep_insert@4, rate other", "deep_insert@4"} <= labels(4)
+    assert {"deep_insert", "deep_insert (rate)", "deep_insert@4, rate other", "deep_insert@4"} <= labels(4)
     apart = labels(5)  # the control: no layer is in both, and no axis tells them apart
     assert {"deep_insert", "deep_insert@5"} <= apart and "deep_insert (rate)" not in apart
+
+
+def test_panels_are_as_high_as_what_stands_in_them() -> None:
+    rows = [row for number in range(20) for row in cell(0.5, n=20, method=f"way {number}", lm="one")]
+    rows += [row for lm in ("two", "three", "four") for row in cell(0.5, n=20, lm=lm)]
+    figure = figures_of(points_of(rows))["controls"]
+    figure.canvas.draw()
+    many, few, _, alone = (axes.get_position().height for axes in figure.axes if axes.get_visible())
+    assert many == pytest.approx(few) and many > 3 * alone  # those of one row are alike: the control
 
 
 def test_a_legend_is_no_wider_than_the_figure() -> None:

@@ -28,7 +28,7 @@ Figure: TypeAlias = Any
 def panels(points: Sequence[Point], draw: Callable[..., None], style: Style) -> Figure:
     """One panel for each data set, language model and split."""
     groups = list(dict.fromkeys((point.panel, point.split) for point in points))
-    figure, grid = sheet(min(len(groups), ACROSS), -(-len(groups) // ACROSS))
+    figure, grid = sheet(min(len(groups), ACROSS), [PANEL[1]] * -(-len(groups) // ACROSS))
     for axes, (panel, split) in zip(places(grid, len(groups)), groups, strict=True):
         draw(axes, [point for point in points if (point.panel, point.split) == (panel, split)], style)
         axes.set_title(f"{panel}: {split}", loc="left")
@@ -113,13 +113,14 @@ def styles(names: Sequence[str]) -> Style:
     return {name: (INKS[n % len(INKS)], MARKS[(n + n // len(INKS)) % len(MARKS)]) for n, name in enumerate(unique)}
 
 
-def sheet(columns: int, rows: int, panel: tuple[float, float] = PANEL) -> tuple[Figure, Any]:
+def sheet(columns: int, heights: Sequence[float]) -> tuple[Figure, Any]:
+    """A figure of panels: as many rows as there are heights, in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Sheet
 
-    figure = Sheet(figsize=(panel[0] * columns, panel[1] * rows + 0.5), dpi=DPI, layout="constrained")
+    figure = Sheet(figsize=(PANEL[0] * columns, sum(heights) + 0.5), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
-    grid = figure.subplots(rows, columns, squeeze=False)
+    grid = figure.subplots(len(heights), columns, squeeze=False, height_ratios=heights)
     for axes in grid.flat:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", color="#e6e6e6", linewidth=0.8)

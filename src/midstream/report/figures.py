@@ -81,7 +81,7 @@ def cost(points: Sequence[Point], style: Style) -> Figure | None:
     if not known:
         return None
     panels = list(dict.fromkeys(point.panel for point in points))
-    figure, grid = drawing.sheet(len(known), len(panels))
+    figure, grid = drawing.sheet(len(known), [drawing.PANEL[1]] * len(panels))
     for row, panel in enumerate(panels):
         chosen = [point for point in points if point.panel == panel]
         for column, (name, unit, words) in enumerate(known):
@@ -102,9 +102,9 @@ def controls(points: Sequence[Point]) -> Figure | None:
     if len(named) < 2:
         return None
     groups = list(dict.fromkeys((point.panel, point.split) for point in points))
-    tallest = max(sum((point.panel, point.split) == group for point in points) for group in groups)
-    size = (drawing.PANEL[0], 1.5 + 0.26 * tallest)
-    figure, grid = drawing.sheet(min(len(groups), drawing.ACROSS), -(-len(groups) // drawing.ACROSS), size)
+    lines = [sum((point.panel, point.split) == group for point in points) for group in groups]
+    tallest = [max(lines[n : n + drawing.ACROSS]) for n in range(0, len(lines), drawing.ACROSS)]
+    figure, grid = drawing.sheet(min(len(groups), drawing.ACROSS), [1.1 + 0.26 * count for count in tallest])
     style = drawing.styles(named)
     for axes, (panel, split) in zip(drawing.places(grid, len(groups)), groups, strict=True):
         chosen = [point for point in points if (point.panel, point.split) == (panel, split)]
@@ -126,14 +126,19 @@ def controls(points: Sequence[Point]) -> Figure | None:
 
 
 def _lines(points: Sequence[Point]) -> dict[Point, str]:
-    """Point -> the line it lies on: its method's, of its grid alone where two grids have it at one layer."""
+    """Point -> the line it lies on: its method's; another grid's is another one where both have it at one layer."""
     at = [(point.panel, point.split, point.method, point.mean("enter")) for point in points]
     grids: dict[tuple[object, ...], set[str]] = {}
     for point, place in zip(points, at, strict=True):
         grids.setdefault(place, set()).add(point.first["grid"])
     twice = {place[:3] for place, found in grids.items() if len(found) > 1}
+    first: dict[tuple[object, ...], str] = {}
+    for point, place in zip(points, at, strict=True):
+        first.setdefault(place[:3], point.first["grid"])
     return {
-        point: f"{point.method} ({point.first['grid']})" if place[:3] in twice else point.method
+        point: f"{point.method} ({point.first['grid']})"
+        if place[:3] in twice and point.first["grid"] != first[place[:3]]
+        else point.method
         for point, place in zip(points, at, strict=True)
     }
 

@@ -145,7 +145,8 @@ def _named(point: Point, varying: Sequence[str]) -> Point:
         for axis in varying
         if axis in settings and axis != FRACTION
     ]
-    shares = [f"{100 * point.first['data_fraction']:g}% of the data"] if FRACTION in varying else []
+    share = point.first["data_fraction"]
+    shares = [f"{100 * share:g}% of the data"] if FRACTION in varying and share != 1 else []
     variant = ", ".join([*([point.variant] if point.variant else []), *told])
     return replace(point, label=", ".join([point.label, *told, *shares]), variant=variant)
 
