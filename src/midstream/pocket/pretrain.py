@@ -156,22 +156,28 @@ def _train_encoder(arguments: argparse.Namespace, device: str) -> None:
     _say(json.dumps(metrics))
 
 
-def _refused(arguments: argparse.Namespace) -> str | None:
-    """What is wrong with the arguments, and what to do."""
+def _check(arguments: argparse.Namespace) -> None:
+    """Refuse what would fail only after minutes, or replace what ships.
+
+    Raises:
+        InputError: says what is wrong with the arguments, and what to do.
+    """
     if arguments.minutes <= 0:
-        return f"--minutes must be above 0, not {arguments.minutes:g}"
-    if arguments.width != WIDTH:
-        try:
-            heads_of(arguments.width)
-        except InputError as error:
-            return f"--{error}"
-        if arguments.known or arguments.part in ("lm-opt", "lm-deep"):
-            return f"--width {arguments.width} is for a model that is begun by lm or an encoder; leave it out here"
-        if arguments.out is None:
-            return f"--width {arguments.width} would replace the shipped {arguments.part}; name a folder with --out"
-    if arguments.prose and not next(arguments.prose.rglob("*.txt"), None):
-        return f"--prose {arguments.prose} holds no .txt file; give a folder of plain text"
-    return None
+        raise InputError(f"--minutes must be above 0, not {arguments.minutes:g}")
+    if arguments.width == WIDTH:
+        return
+    try:
+        heads_of(arguments.width)
+    except InputError as error:
+        raise InputError(f"--{error}") from None
+    if arguments.known or arguments.part in ("lm-opt", "lm-deep"):
+        raise InputError(
+            f"--width {arguments.width} is for a model that is begun by lm or an encoder; leave it out here"
+        )
+    if arguments.out is None:
+        raise InputError(
+            f"--width {arguments.width} would replace the shipped {arguments.part}; name a folder with --out"
+        )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -183,11 +189,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.minutes is None:
         arguments.minutes = (LMS | ENCODERS)[arguments.part][1]
     is_lm = arguments.part in LMS
-    if (said := _refused(arguments)) is not None:
-        sys.stderr.write(said + "\n")
+    try:
+        _check(arguments)
+        arguments.out = arguments.out or (lm_path(lm_name(arguments.part)) if is_lm else encoder_path(arguments.part))
+        (_train_lm if is_lm else _train_encoder)(arguments, device)
+    except InputError as error:
+        sys.stderr.write(f"{error}\n")
         return 2
-    arguments.out = arguments.out or (lm_path(lm_name(arguments.part)) if is_lm else encoder_path(arguments.part))
-    (_train_lm if is_lm else _train_encoder)(arguments, device)
     return 0
 
 

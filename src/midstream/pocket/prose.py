@@ -65,16 +65,15 @@ def paragraphs(more: Path | None = None) -> list[str]:
     Raises:
         InputError: `more` holds no .txt file.
     """
+    files = sorted(more.rglob("*.txt")) if more is not None else []
+    if more is not None and not files:
+        raise InputError(f"{more} holds no .txt file; --prose takes a folder of plain text")
     found: dict[str, None] = {}
     for path in _sources():
         for text in _docstrings(path):
             found.update(dict.fromkeys(_paragraphs(text)))
     for text in _topics():
         found.update(dict.fromkeys(_paragraphs(text)))
-    if more is not None:
-        files = sorted(more.rglob("*.txt"))
-        if not files:
-            raise InputError(f"{more} holds no .txt file; --prose takes a folder of plain text")
-        for path in files:
-            found.update(dict.fromkeys(_paragraphs(path.read_text(encoding="utf-8", errors="replace"))))
+    for path in files:
+        found.update(dict.fromkeys(_paragraphs(path.read_text(encoding="utf-8", errors="replace"))))
     return list(found)

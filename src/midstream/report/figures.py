@@ -127,20 +127,17 @@ def controls(points: Sequence[Point]) -> Figure | None:
 
 def _lines(points: Sequence[Point]) -> dict[Point, str]:
     """Point -> the line it lies on: its method's; another grid's is another one where both have it at one layer."""
-    at = [(point.panel, point.split, point.method, point.mean("enter")) for point in points]
-    grids: dict[tuple[object, ...], set[str]] = {}
-    for point, place in zip(points, at, strict=True):
-        grids.setdefault(place, set()).add(point.first["grid"])
-    twice = {place[:3] for place, found in grids.items() if len(found) > 1}
-    first: dict[tuple[object, ...], str] = {}
-    for point, place in zip(points, at, strict=True):
-        first.setdefault(place[:3], point.first["grid"])
-    return {
-        point: f"{point.method} ({point.first['grid']})"
-        if place[:3] in twice and point.first["grid"] != first[place[:3]]
-        else point.method
-        for point, place in zip(points, at, strict=True)
-    }
+    layers: dict[tuple[str, ...], dict[str, set[float | None]]] = {}
+    for point in points:
+        grids = layers.setdefault((point.panel, point.split, point.method), {})
+        grids.setdefault(point.first["grid"], set()).add(point.mean("enter"))
+    named = {}
+    for point in points:
+        grids, grid = layers[point.panel, point.split, point.method], point.first["grid"]
+        first = next(iter(grids))
+        other = grid != first and not grids[grid].isdisjoint(grids[first])
+        named[point] = f"{point.method} ({grid})" if other else point.method
+    return named
 
 
 def _styled(style: Style, names: Iterable[str]) -> Style:
